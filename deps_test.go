@@ -1,0 +1,180 @@
+package espial_test
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/espial-go/espial"
+
+// layers states who may import whom inside the module: a package may import the
+// packages named here and nothing else of ours. The empty name is the root. A
+// line is loosened only with a decision record (docs/decisions).
+var layers = map[string][]string{
+	// 1: words and bytes.
+	"internal/ident":  {},
+	"internal/glob":   {},
+	"internal/frame":  {"internal/ident"},
+	"internal/packet": {"internal/ident"},
+
+	// 2: machines. No machine knows another one.
+	"internal/fault":     {"internal/ident"},
+	"internal/member":    {"internal/ident", "internal/frame"},
+	"internal/dial":      {"internal/ident"},
+	"internal/session":   {"internal/ident", "internal/frame"},
+	"internal/admission": {"internal/ident", "internal/frame", "internal/glob"},
+	"internal/mailbox":   {"internal/ident", "internal/glob"},
+
+	// 3: the machines composed, their simulation, and I/O without decisions.
+	"internal/core": {
+		"internal/ident", "internal/frame", "internal/fault", "internal/member", "internal/dial",
+	},
+	"internal/sim": {
+		"internal/ident", "internal/glob", "internal/frame", "internal/packet",
+		"internal/fault", "internal/member", "internal/dial", "internal/session",
+		"internal/admission", "internal/core",
+	},
+	"internal/memnet":    {},
+	"internal/link":      {"internal/ident", "internal/frame", "internal/admission"},
+	"internal/multicast": {"internal/ident", "internal/packet"},
+
+	// 4: the owner, and the control socket on an interface that the root implements.
+	"internal/engine": {
+		"internal/ident", "internal/glob", "internal/frame", "internal/packet",
+		"internal/fault", "internal/member", "internal/dial", "internal/session",
+		"internal/admission", "internal/mailbox", "internal/core",
+		"internal/link", "internal/multicast",
+	},
+	"internal/control": {"internal/ident"},
+
+	// 5: the public API.
+	"": {
+		"internal/ident", "internal/glob", "internal/frame", "internal/packet",
+		"internal/fault", "internal/member", "internal/dial", "internal/session",
+		"internal/admission", "internal/mailbox", "internal/core",
+		"internal/link", "internal/multicast", "internal/engine", "internal/control",
+	},
+
+	// 7: programs. Every package under examples/ has the rule of "examples".
+	"cmd/espial": {"", "internal/control"},
+	"examples":   {""},
+}
+
+// pure lists the packages without I/O, goroutines and locks.
+var pure = []string{
+	"internal/ident", "internal/glob", "internal/frame", "internal/packet",
+	"internal/fault", "internal/member", "internal/dial", "internal/session",
+	"internal/admission", "internal/core", "internal/sim",
+}
+
+// pureBans is what a pure package must not import.
+var pureBans = []string{
+	"net", "os", "sync", "context", "log/slog", "math/rand", "crypto/rand",
+}
+
+// linked bounds the modules that a program links when it imports only the root.
+var linked = []string{
+	module,
+	"github.com/libp2p/go-buffer-pool",
+	"github.com/libp2p/go-yamux/v5",
+	"golang.org/x/crypto",
+	"golang.org/x/net",
+	"golang.org/x/sync",
+	"golang.org/x/sys",
+}
+
+// heavy is what the root must not bring along from the standard library:
+// templates switch off the linker's removal of unused methods (8 MB in an agent),
+// the others belong to programs and tests.
+var heavy = []string{"expvar", "flag", "html/template", "net/http", "testing", "text/template"}
+
+// TestLayers holds every import inside the module against the table above.
+func TestLayers(t *testing.T) {
+	for line := range strings.Lines(goList(t, nil, "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")) {
+		f := strings.Fields(line)
+		pkg, _ := within(f[0])
+		allowed, known := layers[place(pkg)]
+		if !known {
+			t.Errorf("%s has no place in the layers of deps_test.go", f[0])
+			continue
+		}
+		for _, imp := range f[1:] {
+			if rel, ours := within(imp); ours && !slices.Contains(allowed, rel) {
+				t.Errorf("%s must not import %s", f[0], imp)
+			}
+			if slices.Contains(pure, pkg) && slices.Contains(pureBans, imp) {
+				t.Errorf("%s is pure and must not import %s", f[0], imp)
+			}
+		}
+	}
+}
+
+// TestPureLayers keeps a pure package from reaching I/O through one of ours.
+func TestPureLayers(t *testing.T) {
+	for _, pkg := range pure {
+		for _, imp := range layers[pkg] {
+			if !slices.Contains(pure, imp) {
+				t.Errorf("%s is pure and may therefore not be allowed to import %s", pkg, imp)
+			}
+		}
+	}
+}
+
+// TestLinked bounds what a program links that imports only the root package. Run
+// it with -v to see the list.
+func TestLinked(t *testing.T) {
+	for _, goos := range []string{"linux", "darwin", "windows"} {
+		out := goList(t, []string{"GOOS=" + goos, "CGO_ENABLED=0"}, "-deps", "-f",
+			`{{.ImportPath}} {{if .Standard}}-{{else}}{{.Module.Path}} {{.Module.Version}}{{end}}`, ".")
+		var modules []string
+		for line := range strings.Lines(out) {
+			f := strings.Fields(line)
+			pkg, mod := f[0], f[1]
+			switch {
+			case mod == "-" && slices.Contains(heavy, pkg):
+				t.Errorf("%s: the root package links %s, which it must not", goos, pkg)
+			case mod != "-" && !slices.Contains(linked, mod):
+				t.Errorf("%s: the root package links %s of %s, which is not in the list", goos, pkg, mod)
+			}
+			if mod != "-" {
+				modules = append(modules, strings.Join(f[1:], " "))
+			}
+		}
+		slices.Sort(modules)
+		t.Logf("%s: %s", goos, strings.Join(slices.Compact(modules), ", "))
+	}
+}
+
+// within returns the path of a package relative to the module, and whether it
+// belongs to the module at all.
+func within(pkg string) (rel string, ours bool) {
+	if pkg == module {
+		return "", true
+	}
+	return strings.CutPrefix(pkg, module+"/")
+}
+
+// place returns the key of a package in layers.
+func place(pkg string) string {
+	if strings.HasPrefix(pkg, "examples/") {
+		return "examples"
+	}
+	return pkg
+}
+
+// goList returns the standard output of go list, run with env added.
+func goList(t *testing.T, env []string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...)
+	cmd.Env = append(os.Environ(), env...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list %q: %v\n%s", args, err, stderr.String())
+	}
+	return string(out)
+}
