@@ -1,0 +1,76 @@
+# Everything a contributor runs. `make check` is the test command of the README and of CI.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+MAKEFLAGS += --no-print-directory
+
+# Developer tools are pinned in a module of their own, so that none of them is ours.
+TOOL := go tool -modfile=tools/go.mod
+
+# PKG narrows lint, test, race, fuzz and bench: make race PKG=./internal/fault
+PKG ?= ./...
+# FUZZTIME is the time for each fuzz target, COUNT the number of benchmark runs,
+# SIMFLAGS what the simulation is given on top.
+FUZZTIME ?= 10s
+COUNT ?= 6
+BENCH ?= .
+SIMFLAGS ?=
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+.PHONY: build
+build: ## build the command into bin/
+	go build -trimpath -o bin/ ./cmd/...
+
+.PHONY: demo
+demo: ## a cluster of five nodes in one process, narrated
+	go run ./cmd/espial demo
+
+.PHONY: fmt
+fmt: ## format the source
+	$(TOOL) golangci-lint fmt
+
+.PHONY: lint
+lint: ## format check, go vet and the linters
+	go vet $(PKG)
+	$(TOOL) golangci-lint run $(PKG)
+
+.PHONY: test
+test: ## tests, without the race detector
+	go test $(PKG)
+
+# The runner prints failures as they come, then every skipped test with its reason,
+# and ends with a line of totals.
+.PHONY: race
+race: ## tests with the race detector, skips listed
+	$(TOOL) gotestsum --format standard-quiet -- -race -timeout 5m $(PKG)
+
+.PHONY: sim
+sim: ## the seeded simulation, more of it with SIMFLAGS
+	go test -count=1 ./internal/sim $(SIMFLAGS)
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME
+	scripts/fuzz.sh $(FUZZTIME) $(PKG)
+
+.PHONY: bench
+bench: ## benchmarks in the form that benchstat reads
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) $(PKG)
+
+.PHONY: cross
+cross: ## compile for every supported system
+	scripts/cross.sh
+
+.PHONY: check
+check: ## all that has to pass before a commit is pushed
+	scripts/deps.sh
+	$(MAKE) lint PKG=./...
+	$(MAKE) cross
+	$(MAKE) race PKG=./...
+
+.PHONY: clean
+clean: ## remove what make built
+	rm -rf bin dist
