@@ -148,6 +148,24 @@ func TestLinked(t *testing.T) {
 	}
 }
 
+// TestMethodsPruned keeps the agent small: code that looks methods up by a computed
+// name, as templates do, makes the linker keep every exported method (8 MB).
+func TestMethodsPruned(t *testing.T) {
+	if _, err := os.Stat("cmd/espial"); err != nil {
+		t.Skip("cmd/espial does not exist yet")
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", os.DevNull, "-ldflags=-dumpdep", "./cmd/espial")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, out[:min(len(out), 4<<10)])
+	}
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "<ReflectMethod>") {
+			t.Fatalf("the command links what switches off the pruning of methods: %s", line)
+		}
+	}
+}
+
 // within returns the path of a package relative to the module, and whether it
 // belongs to the module at all.
 func within(pkg string) (rel string, ours bool) {
