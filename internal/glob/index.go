@@ -62,19 +62,22 @@ func (x *Index[V]) Add(pattern string, v V) Key {
 
 // Remove takes out what Add returned k for and reports whether it was there.
 func (x *Index[V]) Remove(k Key) bool {
-	found := false
-	if literal(k.pattern) {
-		list, ok := without(x.exact[k.pattern], k.number)
-		if found = ok; found && len(list) == 0 {
-			delete(x.exact, k.pattern)
-		} else if found {
-			x.exact[k.pattern] = list
-		}
-	} else {
-		found = x.root.remove(k.pattern, k.number)
+	if !x.remove(k.pattern, k.number) {
+		return false
 	}
-	if found {
-		x.values--
+	x.values--
+	return true
+}
+
+func (x *Index[V]) remove(pattern string, number uint64) bool {
+	if !literal(pattern) {
+		return x.root.remove(pattern, number)
+	}
+	list, found := without(x.exact[pattern], number)
+	if len(list) > 0 {
+		x.exact[pattern] = list
+	} else {
+		delete(x.exact, pattern)
 	}
 	return found
 }
@@ -94,7 +97,7 @@ func (x *Index[V]) Match(dst []V, topic string) []V {
 
 func (b *branch[V]) add(pattern string, e entry[V]) {
 	word, tail, more := strings.Cut(pattern, ".")
-	if word == rest && !more {
+	if word == rest {
 		b.rest = append(b.rest, e)
 		return
 	}
@@ -116,7 +119,7 @@ func (b *branch[V]) add(pattern string, e entry[V]) {
 // remove also cuts off the branches that it leaves empty.
 func (b *branch[V]) remove(pattern string, number uint64) (found bool) {
 	word, tail, more := strings.Cut(pattern, ".")
-	if word == rest && !more {
+	if word == rest {
 		b.rest, found = without(b.rest, number)
 		return found
 	}

@@ -13,7 +13,7 @@ const (
 func Match(pattern, topic string) bool {
 	for {
 		p, pmore, pok := strings.Cut(pattern, ".")
-		if p == rest && !pok {
+		if p == rest {
 			return true
 		}
 		t, tmore, tok := strings.Cut(topic, ".")
