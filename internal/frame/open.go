@@ -1,0 +1,64 @@
+package frame
+
+import (
+	"encoding/binary"
+
+	"github.com/espial-go/espial/internal/ident"
+)
+
+// Lane is one of the two numbered sequences of messages in each direction of a pair.
+type Lane uint8
+
+// The lanes.
+const (
+	Broadcast Lane = 0 // messages to all
+	Direct    Lane = 1 // messages to this peer
+
+	// Lanes is how many there are.
+	Lanes = 2
+)
+
+// Open begins or resumes both lanes. It is the first data frame of a link, both ways.
+type Open struct {
+	Lanes [Lanes]OpenLane // by Lane
+}
+
+// OpenLane is what [Open] says about one lane.
+type OpenLane struct {
+	// First is the lowest number that the sender of the frame can still send, at
+	// least 1.
+	First ident.Seq
+
+	// Received is the highest number up to which it has all of the peer's messages;
+	// 0 for none.
+	Received ident.Seq
+
+	// Window is how much of the peer's messages it will hold unacknowledged, in bytes.
+	Window uint32
+}
+
+// Type returns [TypeOpen].
+func (Open) Type() Type { return TypeOpen }
+
+// Append implements [Frame].
+func (o Open) Append(dst []byte) []byte {
+	start := len(dst)
+	dst = begin(dst, TypeOpen)
+	for _, l := range o.Lanes {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(l.First))
+		dst = binary.BigEndian.AppendUint64(dst, uint64(l.Received))
+		dst = binary.BigEndian.AppendUint32(dst, l.Window)
+	}
+	Seal(dst[start:])
+	return dst
+}
+
+func decodeOpen(r *reader) (o Open) {
+	for i := range o.Lanes {
+		o.Lanes[i] = OpenLane{First: r.seq(), Received: r.seq(), Window: r.u32()}
+		if o.Lanes[i].First == 0 {
+			r.fail(ErrMalformed, "lane %d begins at number 0", i)
+		}
+	}
+	return o
+}
