@@ -11,8 +11,8 @@ import (
 )
 
 // conn is one end of a connection, a [net.Conn] with CloseWrite. What arrived before a
-// reset can still be read, as on Linux. Close sends what was written, and then an end, or a reset if
-// unread bytes are thrown away with it; it never waits.
+// reset can still be read, as on Linux. Close never waits: what was written is sent behind
+// it, and then an end, or a reset if Close throws unread bytes away (RFC 2525, section 2.17).
 type conn struct {
 	host          *Host
 	peer          *conn

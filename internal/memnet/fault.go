@@ -24,8 +24,8 @@ func (n *Network) Partition(groups ...[]netip.Addr) {
 }
 
 // CutOneWay stops everything that goes from one host to another, acknowledgements included;
-// the other direction stays open. So a stream's bytes still arrive that way, but their writer, too,
-// fails in the end because it hears nothing back.
+// the other direction stays open. So a stream's bytes still arrive that way, but their
+// writer, too, fails in the end because it hears nothing back.
 func (n *Network) CutOneWay(from, to netip.Addr) {
 	n.change(func() { n.cuts[path{from.Unmap(), to.Unmap()}] = true })
 }
@@ -66,8 +66,8 @@ func (n *Network) Reset(a, b netip.Addr) {
 }
 
 // Down kills the process of a host: its sockets fail with net.ErrClosed, the peers of its
-// connections see a reset after the latency, if it can reach them, and dials to it are refused. Listen
-// and Dial at this host fail with ENETDOWN until [Network.Up].
+// connections see a reset after the latency, if it can reach them, and dials to it are
+// refused. Listen and Dial at this host fail with ENETDOWN until [Network.Up].
 func (n *Network) Down(ip netip.Addr) {
 	h := n.Host(ip)
 	n.mu.Lock()
@@ -99,8 +99,9 @@ func (n *Network) Up(ip netip.Addr) {
 
 // Pause freezes the process of a host, as SIGSTOP does: its calls to read, write, accept
 // and dial wait until [Network.Resume], whatever their deadlines; only closing a socket and
-// the end of a dial's context end them. Its kernel goes on: it accepts connections, bytes and packets up to the limits
-// of the buffers, and delivers what was written before. Timers of the frozen program still fire.
+// the end of a dial's context end them. Its kernel goes on: it takes connections, bytes and
+// packets up to the limits of the buffers, and delivers what was written before. Timers of
+// the frozen program still fire.
 func (n *Network) Pause(ip netip.Addr) {
 	h := n.Host(ip)
 	n.mu.Lock()

@@ -58,9 +58,9 @@ func (h *Host) Listen(ctx context.Context, addr string) (net.Listener, error) {
 }
 
 // Dial connects to "ip:port" in one round trip. An unspecified or loopback IP is the host
-// itself. It fails with ECONNREFUSED if nobody listens there. If no host has the address,
-// or it is cut off, or its backlog is full, Dial tries again after 1 s, 2 s, 4 s and so on until ctx
-// ends. It fails with ENETDOWN if the host itself is down.
+// itself. It fails with ECONNREFUSED if nobody listens there. If no host has the address, or
+// it is cut off, or its backlog is full, Dial tries again after 1 s, after 2 s more, after
+// 4 s more and so on until ctx ends. It fails with ENETDOWN if the host itself is down.
 func (h *Host) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	to, err := h.parse(addr)
 	for rto := rtoDial; err == nil; rto = min(2*rto, rtoMax) {

@@ -126,8 +126,8 @@ func (n *Network) Host(ip netip.Addr) *Host {
 }
 
 // SetLatency sets the one-way delay between hosts, which is drawn evenly from least to
-// most for each segment and packet. Default 0. Jitter never reorders a stream. What is on its way keeps
-// its delay.
+// most for each segment and packet. Default 0. Jitter never reorders a stream. What is on
+// its way keeps its delay.
 func (n *Network) SetLatency(least, most time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
