@@ -1,0 +1,288 @@
+package fault
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/espial-go/espial/internal/ident"
+)
+
+// Defaults and limits of [Config].
+const (
+	DefaultSuspectAfter = time.Second
+	DefaultRemoveAfter  = 3 * time.Second
+	SuspectAfterMin     = 10 * time.Millisecond // below it a scheduler's delay is a silence
+)
+
+// Config says who watches and how patient it is.
+type Config struct {
+	Self        ident.NodeID      // this node
+	Incarnation ident.Incarnation // of this node
+
+	// SuspectAfter is the silence within which a member is suspected. Zero means
+	// [DefaultSuspectAfter]; less than [SuspectAfterMin] is raised to it.
+	SuspectAfter time.Duration
+
+	// RemoveAfter is the silence within which a member is dead. Zero means
+	// [DefaultRemoveAfter]; less than twice SuspectAfter is raised to that, because a
+	// suspect needs time to be heard.
+	RemoveAfter time.Duration
+}
+
+// Detector watches the members that it was told of. After every call its actions are in
+// [Detector.Take] and its next wake-up is in [Detector.Next].
+type Detector struct {
+	self        ident.NodeID
+	incarnation ident.Incarnation
+	pace        pace
+	rand        *rand.Rand
+	watches     []*watch  // sorted by ID, so that no order is left to chance
+	restarted   time.Time // no silence began before: this node was paused until then
+	refuted     time.Time // when the last Refute was asked for
+	health      health
+	number      uint64 // of the last probe or request
+	actions     []Action
+}
+
+// New returns a detector that watches nobody yet. It draws from r, which must not be
+// used elsewhere at the same time.
+func New(c Config, r *rand.Rand) *Detector {
+	if c.SuspectAfter == 0 {
+		c.SuspectAfter = DefaultSuspectAfter
+	}
+	if c.RemoveAfter == 0 {
+		c.RemoveAfter = DefaultRemoveAfter
+	}
+	c.SuspectAfter = max(c.SuspectAfter, SuspectAfterMin)
+	c.RemoveAfter = max(c.RemoveAfter, 2*c.SuspectAfter)
+	return &Detector{
+		self:        c.Self,
+		incarnation: c.Incarnation,
+		pace:        paceOf(c.SuspectAfter, c.RemoveAfter),
+		rand:        r,
+	}
+}
+
+// Add begins to watch id. Being listed is evidence. A member that is watched in another
+// incarnation is forgotten first; one that is watched already is left alone.
+func (d *Detector) Add(now time.Time, id ident.NodeID, inc ident.Incarnation) {
+	i, known := d.index(id)
+	switch {
+	case id == d.self, known && d.watches[i].incarnation == inc:
+		return
+	case known:
+		d.decline(d.watches[i])
+	default:
+		d.watches = slices.Insert(d.watches, i, nil)
+	}
+	w := &watch{id: id, incarnation: inc, heard: now, probed: now, wait: d.draw()}
+	d.watches[i] = w
+	d.plan(now, w)
+}
+
+// Remove stops watching id, because it left, was expelled or replaced. Those who asked
+// this node to probe it are answered.
+func (d *Detector) Remove(id ident.NodeID) {
+	i, known := d.index(id)
+	if !known {
+		return
+	}
+	d.decline(d.watches[i])
+	d.watches = slices.Delete(d.watches, i, i+1)
+	d.conclude()
+}
+
+// LinkUp reports that a link with id is up: the best evidence there is. A probe measures
+// its round trip at once.
+func (d *Detector) LinkUp(now time.Time, id ident.NodeID) {
+	w := d.find(id)
+	if w == nil {
+		return
+	}
+	w.linked, w.closed, w.refused, w.accused = true, false, time.Time{}, time.Time{}
+	w.heard, w.rounds = now, w.rounds[:0]
+	d.revive(now, w)
+	d.probe(now, w)
+	d.plan(now, w)
+}
+
+// LinkDown reports that the last link with id is down; silence runs on from the last
+// evidence. Closed says that the end of id closed or reset it, which a cut does not do.
+// The caller redials.
+func (d *Detector) LinkDown(now time.Time, id ident.NodeID, closed bool) {
+	w := d.find(id)
+	if w == nil || !w.linked {
+		return
+	}
+	w.linked, w.closed, w.number, w.wanted = false, closed, 0, false
+	d.decline(w)
+	d.plan(now, w)
+}
+
+// Heard reports that a frame came on a link of id at the time at, which is not later
+// than now. It costs next to nothing while id is not suspect.
+func (d *Detector) Heard(now time.Time, id ident.NodeID, at time.Time) {
+	w := d.find(id)
+	if w == nil {
+		return
+	}
+	at = earlier(at, now)
+	d.evidence(now, w, at)
+	if len(w.asks) > 0 {
+		d.affirm(w, at)
+	}
+}
+
+// Acked reports the ack of a probe. It returns the round trip if number is that of the
+// last probe sent to id and not acked yet. An ack is a frame: the caller reports it to
+// [Detector.Heard] as well.
+func (d *Detector) Acked(now time.Time, id ident.NodeID, number uint64) (rtt time.Duration, ok bool) {
+	w := d.find(id)
+	if w == nil || number == 0 || w.number != number {
+		return 0, false
+	}
+	rtt = now.Sub(w.probed)
+	w.number = 0
+	w.sample(rtt)
+	if rtt < d.pace.probe {
+		d.health.better(now, d.pace.probe)
+	}
+	return rtt, true
+}
+
+// RTT returns the smoothed round trip of the probes to id on its present and former
+// links. It reports false if none was answered yet.
+func (d *Detector) RTT(id ident.NodeID) (time.Duration, bool) {
+	w := d.find(id)
+	if w == nil || w.rtt == 0 {
+		return 0, false
+	}
+	return w.rtt, true
+}
+
+// Score returns the health of this node: 0 is well, 8 is worst. Time-outs are multiplied
+// by one more than the score.
+func (d *Detector) Score() int { return d.health.score }
+
+// Suspected reports that member by suspects id, and whether it found id refusing.
+// Nobody is dead by it alone: this node looks for itself.
+func (d *Detector) Suspected(
+	now time.Time, by, id ident.NodeID, inc ident.Incarnation, refused bool,
+) {
+	if id == d.self {
+		d.refute(now, inc)
+		return
+	}
+	w := d.find(id)
+	if w == nil || w.incarnation != inc || by == id || d.find(by) == nil {
+		return
+	}
+	if refused {
+		w.accused = now
+	}
+	switch {
+	case w.linked:
+		w.wanted = true
+		if !now.Before(d.probeDue(w)) {
+			d.probe(now, w)
+		}
+	case refused && w.refused.IsZero():
+		if now.Sub(w.prompted) >= d.pace.prompt {
+			w.prompted = now
+			d.act(Redial{ID: id})
+		}
+	case now.Sub(w.asked) >= d.pace.prompt:
+		d.ask(now, w)
+	}
+	d.plan(now, w)
+	d.conclude()
+}
+
+// Refused reports that a redial of id was refused, or that somebody else answered
+// there. It counts only while no link with id is up.
+func (d *Detector) Refused(now time.Time, id ident.NodeID) {
+	w := d.find(id)
+	if w == nil || w.linked {
+		return
+	}
+	w.refused = now
+	d.suspect(w)
+	d.act(Tell{ID: id, Incarnation: w.incarnation, Refused: true})
+	d.conclude()
+	if d.find(id) == nil {
+		return
+	}
+	if now.Sub(w.asked) >= d.pace.prompt {
+		d.ask(now, w)
+	}
+	d.plan(now, w)
+}
+
+// Refuted reports that a newer record with the signature of id came: id was alive when
+// it signed, and it signs when it hears that it is suspected.
+func (d *Detector) Refuted(now time.Time, id ident.NodeID) {
+	if w := d.find(id); w != nil {
+		d.evidence(now, w, now)
+	}
+}
+
+// Tick does what is due. A Tick before [Detector.Next] does nothing; one that comes
+// late by more than a quarter of SuspectAfter means that this node did not run.
+func (d *Detector) Tick(now time.Time) {
+	due, ok := d.Next()
+	if !ok || now.Before(due) {
+		return
+	}
+	if now.Sub(due) > d.pace.late {
+		d.restarted = now
+		d.health.worse(now, 0)
+	}
+	// Suspicions first: whether somebody else is left to look is the same question
+	// for all who are due.
+	var dead []*watch
+	for _, w := range d.watches {
+		if !now.Before(w.due) && d.step(now, w) {
+			dead = append(dead, w)
+		}
+	}
+	for _, w := range dead {
+		d.bury(w)
+	}
+	d.conclude()
+}
+
+// Next returns the time of the next Tick. It reports false when nobody is watched. Ask
+// again after every other call: an input can make it earlier.
+func (d *Detector) Next() (at time.Time, ok bool) {
+	for _, w := range d.watches {
+		if !ok || w.due.Before(at) {
+			at, ok = w.due, true
+		}
+	}
+	return at, ok
+}
+
+// Take returns the actions since the last Take, in the order in which they must be
+// carried out. They belong to the caller.
+func (d *Detector) Take() []Action {
+	acts := d.actions
+	d.actions = nil
+	return acts
+}
+
+func (d *Detector) act(a Action) { d.actions = append(d.actions, a) }
+
+// find returns the watch of id, or nil.
+func (d *Detector) find(id ident.NodeID) *watch {
+	if i, ok := d.index(id); ok {
+		return d.watches[i]
+	}
+	return nil
+}
+
+func (d *Detector) index(id ident.NodeID) (int, bool) {
+	return slices.BinarySearchFunc(d.watches, id, func(w *watch, id ident.NodeID) int {
+		return w.id.Compare(id)
+	})
+}

@@ -1,0 +1,48 @@
+// Package fault is the failure detector: it decides which members are suspect and
+// which are dead. It is SWIM with Lifeguard (Das et al. 2002; Dadgar et al. 2017) over
+// links instead of datagrams, with the closing of links as further evidence.
+//
+// The shortest use:
+//
+//	d := fault.New(fault.Config{Self: id, Incarnation: inc}, r)
+//	d.Add(now, peer, itsIncarnation)
+//	d.LinkUp(now, peer)
+//	for _, a := range d.Take() { … } // after every call: carry the actions out
+//	at, ok := d.Next()               // and wake up for Tick at that time
+//
+// # Evidence
+//
+// A member lives as long as there is evidence of it: a frame of its own on a link, an
+// answer to a helper that probed it on request, or a newer record with its signature.
+// What others merely say is no evidence; one liar changes nothing. The silence of a
+// member runs from its last evidence:
+//
+//	0.5 × SuspectAfter   a probe on its link, if there is one, repeated while it is silent
+//	0.6 × SuspectAfter   up to three helpers are asked to probe it, others in each round
+//	0.9 × SuspectAfter   suspect: everybody is told, the member itself included
+//	0.9 × RemoveAfter    dead
+//
+// A tenth is kept back, so that "within" holds for who is told of it.
+//
+// # The quick way
+//
+// The kernel of a machine answers for a process that is gone. When the link of a member
+// closed and a redial is refused, the member is suspect at once. It is dead at once when
+// another member found the same, or when nobody else is left to look. If others look and
+// do not agree, silence decides as above.
+//
+// # Health of this node
+//
+// A node that was paused or starved hears nobody and must not conclude that nobody is
+// there. A Tick more than a quarter of SuspectAfter late says so: every silence starts
+// again at that moment. It also raises the score, as does being suspected by others and
+// being left without an answer by helpers that are heard; the score multiplies the
+// time-outs, and probes that are answered lower it. A node that ran on time and hears
+// nobody at all is cut off: the score does not delay its conclusion.
+//
+// Every member is watched, which suits a full mesh of up to 64 members. Each costs a few
+// hundred bytes and, while its link is idle, two to three probes a SuspectAfter.
+//
+// The package is pure: no goroutine, lock, clock, socket or global randomness. A
+// [Detector] must be used by one goroutine.
+package fault

@@ -1,0 +1,50 @@
+package fault
+
+import "time"
+
+// measureEvery is the longest time between two probes of a busy link. Its frames are
+// evidence enough, but only a probe measures the round trip.
+const measureEvery = 5 * time.Second
+
+// pace holds the durations that follow from [Config].
+type pace struct {
+	suspect time.Duration // silence of a suspect, before the score
+	remove  time.Duration // silence of the dead, before the score
+	probe   time.Duration // longest silence without a probe, and between two rounds
+	ask     time.Duration // silence until helpers are asked
+	fresh   time.Duration // a helper is tried first if it was heard within
+	answer  time.Duration // a round without any answer after it was missed
+	late    time.Duration // a Tick later than this means that this node did not run
+	prompt  time.Duration // least time between two reactions to what others say
+	gap     time.Duration // least time between two probes of one member
+}
+
+func paceOf(suspectAfter, removeAfter time.Duration) pace {
+	return pace{
+		suspect: suspectAfter * 9 / 10, // a tenth early, so that "within" holds
+		remove:  removeAfter * 9 / 10,
+		probe:   suspectAfter / 2,
+		ask:     suspectAfter * 6 / 10,
+		fresh:   suspectAfter * 6 / 10,
+		answer:  suspectAfter,
+		late:    suspectAfter / 4,
+		prompt:  suspectAfter / 10,
+		gap:     suspectAfter / 100,
+	}
+}
+
+// earlier returns the first of two moments.
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// later returns the last of two moments.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,175 @@
+package fault
+
+import (
+	"slices"
+	"time"
+
+	"github.com/espial-go/espial/internal/ident"
+)
+
+// watch is what the detector knows of one member.
+type watch struct {
+	id          ident.NodeID
+	incarnation ident.Incarnation
+	heard       time.Time // last evidence
+	due         time.Time // not later than the next thing to do about it
+
+	linked    bool
+	closed    bool // its end closed the last link
+	suspected bool
+	refused   time.Time // this node's redial was refused then; zero if not since heard
+	accused   time.Time // another member said so of its redial; likewise
+
+	number uint64        // of the last probe while it is not acked, else 0
+	probed time.Time     // when it left
+	wait   time.Duration // silence until the next probe, drawn anew for each
+	wanted bool          // somebody waits for a fresh answer
+	rtt    time.Duration // smoothed
+
+	asked    time.Time // when helpers were last asked
+	prompted time.Time // when a redial was last asked for on the word of others
+	rounds   []round   // of helpers, oldest first
+	asks     []ask     // requests of others, in the order they came
+}
+
+// sample takes a round trip into the smoothed one (RFC 6298, section 2: one eighth).
+func (w *watch) sample(rtt time.Duration) {
+	if w.rtt == 0 {
+		w.rtt = max(rtt, 1)
+		return
+	}
+	w.rtt = max(w.rtt+(rtt-w.rtt)/8, 1)
+}
+
+// draw returns the silence until the next probe. The two ends of a link draw different
+// ones, so that mostly one probes and both are heard.
+func (d *Detector) draw() time.Duration {
+	return d.pace.probe*4/5 + time.Duration(d.rand.Int64N(int64(d.pace.probe/5)))
+}
+
+// since returns when the silence of w began.
+func (d *Detector) since(w *watch) time.Time { return later(w.heard, d.restarted) }
+
+// step does what is due for w and reports whether w is dead.
+func (d *Detector) step(now time.Time, w *watch) (dead bool) {
+	silent := now.Sub(d.since(w))
+	if silent >= d.scaled(now, d.pace.suspect) && d.suspect(w) {
+		d.act(Tell{ID: w.id, Incarnation: w.incarnation})
+	}
+	if silent >= d.scaled(now, d.pace.remove) {
+		return true
+	}
+	if w.linked && !now.Before(d.probeDue(w)) {
+		d.probe(now, w)
+	}
+	if !now.Before(d.askDue(w)) {
+		d.ask(now, w)
+	}
+	d.expire(now, w)
+	d.plan(now, w)
+	return false
+}
+
+// plan sets the time of the next step of w. Evidence that comes later makes the step
+// come too early, never too late, and then it plans again: so Heard need not.
+func (d *Detector) plan(now time.Time, w *watch) {
+	since := d.since(w)
+	due := earlier(since.Add(d.scaled(now, d.pace.remove)), d.askDue(w))
+	if !w.suspected {
+		due = earlier(due, since.Add(d.scaled(now, d.pace.suspect)))
+	}
+	if w.linked {
+		due = earlier(due, d.probeDue(w))
+	}
+	if len(w.asks) > 0 {
+		due = earlier(due, w.asks[0].at.Add(d.pace.probe))
+	}
+	// What is overdue is done now: only this node's own delay may look like one.
+	w.due = later(due, now)
+}
+
+// probeDue returns when w is to be probed if it has a link.
+func (d *Detector) probeDue(w *watch) time.Time {
+	if w.wanted {
+		return w.probed.Add(d.pace.gap)
+	}
+	quiet := later(d.since(w), w.probed).Add(w.wait)
+	return earlier(quiet, w.probed.Add(measureEvery))
+}
+
+func (d *Detector) probe(now time.Time, w *watch) {
+	d.number++
+	w.number, w.probed, w.wait, w.wanted = d.number, now, d.draw(), false
+	d.act(Probe{ID: w.id, Number: d.number})
+}
+
+// evidence takes a sign of life of the time at.
+func (d *Detector) evidence(now time.Time, w *watch, at time.Time) {
+	if !at.After(w.heard) {
+		return
+	}
+	w.heard = at
+	// A sign of life that is older than a refusal does not speak against it.
+	if at.After(w.refused) {
+		w.refused = time.Time{}
+	}
+	if at.After(w.accused) {
+		w.accused = time.Time{}
+	}
+	if n := len(w.rounds); n > 0 && at.After(w.rounds[n-1].at) {
+		w.rounds = w.rounds[:0] // answered by the member itself
+	}
+	if w.suspected {
+		d.revive(now, w)
+		d.plan(now, w)
+	}
+}
+
+// revive ends the suspicion of w if nothing supports it any more.
+func (d *Detector) revive(now time.Time, w *watch) {
+	if !w.suspected || !w.refused.IsZero() || now.Sub(w.heard) >= d.scaled(now, d.pace.suspect) {
+		return
+	}
+	w.suspected = false
+	d.act(Alive{ID: w.id})
+}
+
+// suspect makes w suspect and reports whether it was not yet.
+func (d *Detector) suspect(w *watch) bool {
+	if w.suspected {
+		return false
+	}
+	w.suspected = true
+	d.act(Suspect{ID: w.id})
+	return true
+}
+
+// bury forgets w, which is dead.
+func (d *Detector) bury(w *watch) {
+	d.suspect(w)
+	d.decline(w)
+	if i, ok := d.index(w.id); ok {
+		d.watches = slices.Delete(d.watches, i, i+1)
+	}
+	d.act(Dead{ID: w.id, Silent: !w.closed && w.refused.IsZero()})
+}
+
+// conclude buries whom the quick way decides: this node found it refusing, and another
+// member did too or nobody else is left to look. One burial may leave nobody to look for
+// the next.
+func (d *Detector) conclude() {
+	for {
+		i := slices.IndexFunc(d.watches, func(w *watch) bool {
+			return !w.refused.IsZero() && (!w.accused.IsZero() || !d.watched(w))
+		})
+		if i < 0 {
+			return
+		}
+		d.bury(d.watches[i])
+	}
+}
+
+// watched reports whether another member that is not suspect could look after w.
+func (d *Detector) watched(w *watch) bool {
+	return slices.ContainsFunc(d.watches, func(o *watch) bool { return o != w && !o.suspected })
+}
