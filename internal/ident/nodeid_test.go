@@ -11,10 +11,10 @@ import (
 	"github.com/espial-go/espial/internal/ident"
 )
 
-// ramp is the ID with the bytes 0, 1, 2, … 31; its text form was computed with
-// coreutils: printf … | base32 | tr A-Z a-z.
+// rampText is the text form of [ramp] as another implementation of base32 gives it.
 const rampText = "aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dypq"
 
+// ramp returns the ID with the bytes 0, 1, 2, … 31.
 func ramp() (id ident.NodeID) {
 	for i := range id {
 		id[i] = byte(i)

@@ -12,7 +12,7 @@ import (
 // Limits of every datagram, in bytes.
 const (
 	// SizeMin is the shortest, and the length of all that this version sends. The
-	// longest body needs 80; the rest is room for fields of later versions.
+	// longest, an answer, fills 80; the rest is room for fields of later versions.
 	SizeMin = 128
 
 	// SizeMax is the longest: it passes unfragmented wherever IPv6 does, with room for

@@ -15,7 +15,7 @@ import (
 	"github.com/espial-go/espial/internal/packet"
 )
 
-// fill returns an array of 32 bytes b.
+// fill returns the node ID of 32 bytes b.
 func fill(b byte) (id ident.NodeID) {
 	copy(id[:], bytes.Repeat([]byte{b}, len(id)))
 	return id
@@ -190,7 +190,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 // FuzzDecode feeds arbitrary bytes, as anybody on the network may. Whatever Decode
-// accepts survives a round trip and is a prefix of it, up to the fields.
+// accepts survives a round trip, and its fixed part is encoded byte for byte as it came.
 func FuzzDecode(f *testing.F) {
 	for _, p := range []packet.Packet{beacon, challenge, answer} {
 		f.Add(p.Append(nil))
