@@ -83,6 +83,13 @@ func wantErr(t *testing.T, what string, got, want error) {
 	}
 }
 
+func wantTimeout(t *testing.T, what string, err error) {
+	t.Helper()
+	if ne, ok := errors.AsType[net.Error](err); !ok || !ne.Timeout() {
+		t.Errorf("%s: error %v, want a timeout", what, err)
+	}
+}
+
 func TestConnIsANetConn(t *testing.T) {
 	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 		n := memnet.New(1)

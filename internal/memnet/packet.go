@@ -2,6 +2,7 @@ package memnet
 
 import (
 	"bytes"
+	"cmp"
 	"net"
 	"net/netip"
 	"os"
@@ -13,6 +14,7 @@ import (
 type packet struct {
 	from netip.AddrPort
 	data []byte
+	at   time.Time // of arrival
 }
 
 // packetConn is a [net.PacketConn] on a host.
@@ -21,7 +23,10 @@ type packetConn struct {
 	addr  netip.AddrPort
 	group netip.Addr // invalid: joined none
 
-	queue    []packet // at most PacketQueueMax
+	flight []packet    // on its way here, in the order of arrival
+	timer  *time.Timer // fires when the front of flight arrives
+
+	queue    []packet // arrived and not read, at most PacketQueueMax
 	readable signal
 	writable signal // waited for only while the host is paused
 	readBy   deadline
@@ -163,20 +168,14 @@ func (n *Network) carry(p packet, c *packetConn) {
 		n.stats.PacketsDropped++
 		return
 	}
-	wait := n.delay(from, to)
-	if wait == 0 {
-		c.offer(p)
-		return
-	}
-	time.AfterFunc(wait, func() {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		if n.cut(from, to) {
-			n.stats.PacketsDropped++
-			return
-		}
-		c.offer(p)
+	// Packets of one instant keep their order, so that only jitter reorders.
+	now := time.Now()
+	p.at = now.Add(n.delay(from, to))
+	i, _ := slices.BinarySearchFunc(c.flight, p.at, func(q packet, at time.Time) int {
+		return cmp.Or(q.at.Compare(at), -1)
 	})
+	c.flight = slices.Insert(c.flight, i, p)
+	c.land(now)
 }
 
 // Close frees the socket. Closing twice returns net.ErrClosed.
@@ -210,19 +209,38 @@ func (*packetConn) SetWriteDeadline(time.Time) error { return nil }
 
 // The methods below are called with the lock of the network held.
 
-// offer queues p, or drops it.
-func (c *packetConn) offer(p packet) {
-	if c.closed || len(c.queue) >= PacketQueueMax {
-		c.host.net.stats.PacketsDropped++
-		return
+// land queues what has arrived by now and sets the timer for the rest.
+func (c *packetConn) land(now time.Time) {
+	n := c.host.net
+	for len(c.flight) > 0 && !c.flight[0].at.After(now) {
+		p := c.flight[0]
+		c.flight = slices.Delete(c.flight, 0, 1)
+		if n.cut(p.from.Addr(), c.host.ip) || len(c.queue) >= PacketQueueMax {
+			n.stats.PacketsDropped++
+			continue
+		}
+		c.queue = append(c.queue, p)
+		c.readable.broadcast()
 	}
-	c.queue = append(c.queue, p)
-	c.readable.broadcast()
+	switch {
+	case len(c.flight) > 0 && c.timer == nil:
+		c.timer = time.AfterFunc(c.flight[0].at.Sub(now), c.arrive)
+	case len(c.flight) > 0:
+		c.timer.Reset(c.flight[0].at.Sub(now))
+	}
+}
+
+// arrive is the timer's call.
+func (c *packetConn) arrive() {
+	c.host.net.mu.Lock()
+	defer c.host.net.mu.Unlock()
+	c.land(time.Now())
 }
 
 func (c *packetConn) shut() {
 	c.closed = true
-	c.queue = nil
+	c.host.net.stats.PacketsDropped += uint64(len(c.flight))
+	c.flight, c.queue = nil, nil
 	c.readBy.stop()
 	socks := slices.DeleteFunc(c.host.packets[c.addr.Port()], func(o *packetConn) bool { return o == c })
 	if c.host.packets[c.addr.Port()] = socks; len(socks) == 0 {
