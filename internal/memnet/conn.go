@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// conn is one end of a connection, a [net.Conn] with CloseWrite. What arrived before a
-// reset can still be read, as on Linux. Close never waits: what was written is sent behind
-// it, and then an end, or a reset if Close throws unread bytes away (RFC 2525, section 2.17).
+// conn is one end of a connection: a [net.Conn] with CloseWrite. The package comment says
+// how it ends.
 type conn struct {
 	host          *Host
 	peer          *conn

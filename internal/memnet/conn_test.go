@@ -114,11 +114,11 @@ func TestConcurrentWritesDoNotMix(t *testing.T) {
 		a, b, _ := dial(t, n, ipA, ipB)
 		const size = 5000 // many times the buffer
 		var wg sync.WaitGroup
-		for _, s := range []string{"a", "b", "c"} {
+		for s := range strings.SplitSeq("abcdefgh", "") {
 			wg.Go(func() { _, _ = io.WriteString(a, strings.Repeat(s, size)) })
 		}
 		var order []byte
-		for range 3 {
+		for range 8 {
 			got := read(t, b, size)
 			if strings.Trim(got, got[:1]) != "" {
 				t.Errorf("one write's bytes hold others' as well")
@@ -126,8 +126,8 @@ func TestConcurrentWritesDoNotMix(t *testing.T) {
 			order = append(order, got[0])
 		}
 		wg.Wait()
-		if slices.Sort(order); string(order) != "abc" {
-			t.Errorf("the writes of %q arrived, want each of abc once", order)
+		if slices.Sort(order); string(order) != "abcdefgh" {
+			t.Errorf("the writes of %q arrived, want each of abcdefgh once", order)
 		}
 	})
 }

@@ -16,6 +16,10 @@
 // itself at once and is never cut off from itself. A full buffer makes a writer wait; a full
 // packet queue loses the packet and counts it.
 //
+// Closing a stream never waits: what was written still arrives, followed by io.EOF, or by
+// ECONNRESET if unread bytes were thrown away (RFC 2525, section 2.17) or the peer writes on.
+// What arrived before a reset can still be read, as on Linux. Both ends have CloseWrite.
+//
 // # Virtual time
 //
 // Everything that waits does so on a channel made by the waiter, and the package starts no
