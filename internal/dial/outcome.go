@@ -67,8 +67,10 @@ func (s *Scheduler) Done(now time.Time, number uint64, o Outcome) {
 	}
 	s.fresh = false
 	delete(s.flights, number)
+	delete(s.busy, t.id)
 	p := t.place
-	p.flying = false
+	renamed := p.renamed
+	p.flying, p.renamed = false, false
 	if !o.ID.IsZero() {
 		p.met, p.reached = o.ID, now
 	}
@@ -87,7 +89,9 @@ func (s *Scheduler) Done(now time.Time, number uint64, o Outcome) {
 		}
 	default:
 		p.failures++
-		p.due = now.Add(s.backoff(p.failures))
+		if !renamed {
+			p.due = now.Add(s.backoff(p.failures))
+		}
 		if !t.source.dutiful() && now.Sub(t.seen) >= StrangerAge {
 			s.table.drop(func(u *target) bool { return u == t })
 		}
@@ -99,7 +103,9 @@ func (s *Scheduler) Done(now time.Time, number uint64, o Outcome) {
 // id rests at all of its addresses. Done says the same of a link that this node dialled.
 func (s *Scheduler) Rejected(now time.Time, id ident.NodeID) {
 	s.fresh = false
-	s.rejected(now, id)
+	if !id.IsZero() {
+		s.rejected(now, id)
+	}
 }
 
 // rejected lets id rest. It fails if too many others do.

@@ -2,14 +2,14 @@ package dial
 
 import "time"
 
-// rank orders what may be dialled at one moment; the lowest goes first.
+// rank says why a target is dialled. Of several that are due the lowest rank goes first.
 type rank uint8
 
 const (
-	redial   rank = iota // answers whether a node crashed, which others wait for
+	redial   rank = iota // it answers whether a node crashed, which others wait for
 	turn                 // the dial of each second that finds lost nodes again
-	ordinary             // everything else; leaves room for the other two
-	never                // only an input can change that
+	ordinary             // everything else; leaves the last slot to the other two
+	ranks
 )
 
 // Tick returns the dials to start now, the most pressing first. The caller begins all
@@ -31,8 +31,10 @@ func (s *Scheduler) Next() (at time.Time, ok bool) {
 	if !s.fresh {
 		s.next, s.nextOK, s.fresh = time.Time{}, false, true
 		for _, t := range s.table.targets {
-			if at, r := s.when(t); r != never && (!s.nextOK || at.Before(s.next)) {
-				s.next, s.nextOK = at, true
+			for r := range ranks {
+				if at, ok := s.when(t, r); ok && (!s.nextOK || at.Before(s.next)) {
+					s.next, s.nextOK = at, true
+				}
 			}
 		}
 	}
@@ -41,28 +43,34 @@ func (s *Scheduler) Next() (at time.Time, ok bool) {
 
 // pick returns the target to dial now, or nil.
 func (s *Scheduler) pick(now time.Time) *target {
-	var best *target
-	var bestRank rank
-	for _, t := range s.table.targets {
-		r := s.rank(now, t)
-		if r == never || best != nil && r > bestRank {
-			continue
+	for r := range ranks {
+		var best *target
+		for _, t := range s.table.targets {
+			if best != nil && !s.before(t, best, r) {
+				continue
+			}
+			if at, ok := s.when(t, r); ok && !at.After(now) {
+				best = t
+			}
 		}
-		if best == nil || r < bestRank || s.before(t, best, r) {
-			best, bestRank = t, r
+		if best != nil {
+			return best
 		}
 	}
-	return best
+	return nil
 }
 
 // before orders two targets of one rank. Turns go to who waited longest. Elsewhere the
 // source that waited longest goes first, so that no source starves another, and in it
-// whoever waited longest.
+// whoever waited longest. The addresses of one node take turns too.
 func (s *Scheduler) before(t, u *target, r rank) bool {
 	if a, b := s.served[t.source], s.served[u.source]; r != turn && a != b {
 		return a < b
 	}
-	return t.turn.Before(u.turn)
+	if !t.turn.Equal(u.turn) {
+		return t.turn.Before(u.turn)
+	}
+	return t.place.last.Before(u.place.last)
 }
 
 // start books the dial of t.
@@ -73,6 +81,9 @@ func (s *Scheduler) start(now time.Time, t *target) Start {
 	s.served[t.source] = s.number
 	p := t.place
 	p.flying, p.last = true, now
+	if !t.id.IsZero() {
+		s.busy[t.id] = true
+	}
 	if t.urgent {
 		p.urged = now
 	}
@@ -94,66 +105,43 @@ func (s *Scheduler) start(now time.Time, t *target) Start {
 	return Start{Number: s.number, Addr: p.addr, ID: t.id, Source: t.source}
 }
 
-// rank returns how pressing t is now; never if it is not due.
-func (s *Scheduler) rank(now time.Time, t *target) rank {
-	at, r := s.when(t)
-	if r == never || at.After(now) {
-		return never
+// when returns the earliest time at which t may be dialled for the reason r; ok is false
+// if only an input can change that it must not be.
+func (s *Scheduler) when(t *target, r rank) (at time.Time, ok bool) {
+	at, ok = s.due(t, r)
+	if !ok || t.place.flying || s.linked[t.who()] || s.busy[t.id] {
+		return time.Time{}, false
 	}
-	return r
-}
-
-// when returns the earliest time at which t may be dialled and how pressing it is then.
-func (s *Scheduler) when(t *target) (time.Time, rank) {
-	if t.place.flying || s.linked[t.who()] || s.flying(t) {
-		return time.Time{}, never
-	}
-	at, r := s.wait(t)
 	spare := 0
 	if r == ordinary {
-		spare = 1 // the last slot is for redials and turns
+		spare = 1
 	}
-	if s.c.AtOnceMax > spare && len(s.flights) >= s.c.AtOnceMax-spare {
-		return time.Time{}, never
+	if len(s.flights) >= max(s.c.AtOnceMax-spare, 1) {
+		return time.Time{}, false
 	}
 	if !t.place.local {
+		// The start that has to be a second old so that this one, and as many as are
+		// spared, stay within the rate.
 		n := len(s.starts)
 		at = later(at, s.starts[(s.oldest+min(spare, n-1))%n].Add(rateWindow))
 	}
-	return at, r
+	return at, true
 }
 
-// wait returns the earliest time at which t may be dialled if there is room.
-func (s *Scheduler) wait(t *target) (time.Time, rank) {
+// due returns the earliest time at which t may be dialled for the reason r if there is
+// room.
+func (s *Scheduler) due(t *target, r rank) (at time.Time, ok bool) {
 	p := t.place
-	// Who rests and who holds back does so in any case.
-	rest := later(later(p.rest, t.rest), later(s.rests[t.who()], t.hold))
-	spaced := later(rest, p.last.Add(Spacing))
-	at, r := later(spaced, p.due), ordinary
-	if t.source.dutiful() {
-		if turned := later(spaced, s.turn); !turned.After(at) {
-			at, r = turned, turn
-		}
+	rested := later(later(p.rest, t.rest), later(s.rests[t.who()], t.hold))
+	spaced := later(rested, p.last.Add(Spacing))
+	switch r {
+	case redial:
+		return later(rested, p.urged.Add(Spacing)), t.urgent
+	case turn:
+		return later(spaced, s.turn), t.source.dutiful()
+	default:
+		return later(spaced, p.due), true
 	}
-	if t.urgent {
-		if urged := later(rest, p.urged.Add(Spacing)); !urged.After(at) {
-			at, r = urged, redial
-		}
-	}
-	return at, r
-}
-
-// flying reports whether a dial of the node of t is in flight, at whatever address.
-func (s *Scheduler) flying(t *target) bool {
-	if t.id.IsZero() {
-		return false
-	}
-	for _, u := range s.flights {
-		if u.id == t.id {
-			return true
-		}
-	}
-	return false
 }
 
 // later returns the later of two times.

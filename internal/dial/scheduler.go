@@ -31,8 +31,8 @@ const (
 	BackoffMax = time.Minute
 
 	// HigherWait is what the node with the higher ID waits before it dials a stranger
-	// whose ID it knows: three beacon exchanges on a slow wireless network, so that
-	// the lower one's dial is nearly always there before.
+	// whose ID it knows: more than a handshake takes on a network of one site, so
+	// that the lower one's dial is there before.
 	HigherWait = 150 * time.Millisecond
 
 	// RejectedRest is the rest of an ID that refused this node or was refused here,
@@ -84,6 +84,7 @@ type Scheduler struct {
 	table   table
 	linked  map[ident.NodeID]bool
 	flights map[uint64]*target         // by number
+	busy    map[ident.NodeID]bool      // nodes that a dial in flight is pinned to
 	rests   map[ident.NodeID]time.Time // when the rest of a rejected ID ends
 	number  uint64                     // of the last dial started
 	turn    time.Time                  // when the next seed or remembered node must be dialled
@@ -96,8 +97,7 @@ type Scheduler struct {
 	fresh   bool // next and nextOK are up to date
 }
 
-// New returns a Scheduler that knows nobody. r is the source of jitter and serves the
-// Scheduler alone.
+// New returns a Scheduler that knows nobody. r is the source of jitter.
 func New(c Config, r *rand.Rand) *Scheduler {
 	if c.RateMax <= 0 {
 		c.RateMax = RateMaxDefault
@@ -111,6 +111,7 @@ func New(c Config, r *rand.Rand) *Scheduler {
 		table:   newTable(),
 		linked:  make(map[ident.NodeID]bool),
 		flights: make(map[uint64]*target),
+		busy:    make(map[ident.NodeID]bool),
 		rests:   make(map[ident.NodeID]time.Time),
 		starts:  make([]time.Time, c.RateMax),
 	}
@@ -162,6 +163,7 @@ func (s *Scheduler) named(now time.Time, t *target, source Source) {
 	}
 	if source == Peer && t.source == Remembered {
 		t.place.due, t.hold = time.Time{}, s.hold(now, t.id)
+		t.place.renamed = t.place.flying
 	}
 }
 
@@ -178,6 +180,9 @@ func (s *Scheduler) hold(now time.Time, id ident.NodeID) time.Time {
 // changes nothing.
 func (s *Scheduler) Linked(now time.Time, id ident.NodeID, addr string, dialed bool) {
 	s.fresh = false
+	if id.IsZero() {
+		return
+	}
 	s.linked[id] = true
 	for _, t := range s.table.targets {
 		if t.id == id {

@@ -19,6 +19,7 @@ type place struct {
 	addr     string
 	local    bool // loopback: costs no network anything, so the rate does not count it
 	flying   bool // a dial is in flight
+	renamed  bool // a peer named it during that dial, which failed perhaps for an old reason
 	targets  int
 	failures int
 	last     time.Time    // when the last dial started
