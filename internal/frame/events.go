@@ -137,16 +137,21 @@ func countRun(run []byte) (n int, whole bool) {
 	return n, true
 }
 
-// NextPayload cuts the first payload from a run that [DecodeEvents] validated and that
-// is not empty. Both results alias the run.
+// NextPayload cuts the first payload from a run that [DecodeEvents] validated, or that
+// [AppendPayload] wrote with payloads below 2^28 bytes, and that is not empty. Both
+// results alias the run.
 func NextPayload(run []byte) (payload, rest []byte) {
-	// The length takes at most 3 bytes because it is at most PayloadMax. Written out,
-	// the function is small enough for the compiler to inline.
+	// The length takes at most 3 bytes in a frame, and 4 in a message put together
+	// from pieces. Written out, the function is small enough for the compiler to
+	// inline.
 	n, at := int(run[0]), 1
 	if n >= 1<<7 {
 		n, at = n&(1<<7-1)|int(run[1])<<7, 2
 		if n >= 1<<14 {
 			n, at = n&(1<<14-1)|int(run[2])<<14, 3
+			if n >= 1<<21 {
+				n, at = n&(1<<21-1)|int(run[3])<<21, 4
+			}
 		}
 	}
 	return run[at : at+n], run[at+n:]
