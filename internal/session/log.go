@@ -1,0 +1,294 @@
+package session
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+)
+
+// Overhead is what a message counts beyond its bytes against a budget or a window, in
+// bytes, so that a flood of empty messages is bounded too.
+const Overhead = 64
+
+// Cost returns what an EVENTS frame counts against a budget or a window, in bytes:
+// the length of its payload, and [Overhead] for each of its messages. Both ends of a
+// session count alike.
+func Cost(payload, count int) int { return payload + Overhead*count }
+
+// Sizes of what a log makes.
+const (
+	// PieceMax is the payload of the largest message that travels whole, in bytes. A
+	// larger one is cut into pieces of this size. It leaves room for the rest of the
+	// frame, so that two such frames fill one block.
+	PieceMax = 32<<10 - 512
+
+	// RunMax is how many messages one frame holds at most, so that a frame of tiny
+	// messages stays below [WindowMin] too.
+	RunMax = 1024
+
+	// frameTarget is the length at which a frame takes no further message, in bytes:
+	// the most that one TLS record holds.
+	frameTarget = 16 << 10
+)
+
+// Limits bounds a [Log]. The zero Limits means the defaults.
+type Limits struct {
+	// BytesMax is how much the log holds for its slowest cursor, in bytes as [Cost]
+	// counts. Default 4 MiB. An empty log takes any message, however large.
+	BytesMax int
+
+	// EventMax is the payload of the largest message, in bytes. Default 1 MiB, at most
+	// 64 MiB.
+	EventMax int
+}
+
+// Defaults and limits of [Limits].
+const (
+	BytesMaxDefault = 4 << 20
+	EventMaxDefault = 1 << 20
+	EventMaxMost    = 64 << 20
+)
+
+// withDefaults returns o with its zeros filled in.
+func (o Limits) withDefaults() Limits {
+	if o.BytesMax <= 0 {
+		o.BytesMax = BytesMaxDefault
+	}
+	if o.EventMax <= 0 {
+		o.EventMax = EventMaxDefault
+	}
+	o.EventMax = min(o.EventMax, EventMaxMost)
+	return o
+}
+
+// Message is what [Log.Append] takes. Nothing of it is kept but the topic.
+type Message struct {
+	Topic        string // checked by the caller
+	Codec, Class uint8
+	Payload      []byte
+}
+
+// Log holds the messages of one lane as encoded frames until every [Cursor] is past
+// them. Messages without a cursor that waits for them are numbered and forgotten. A
+// Log and its cursors must be used by one goroutine at a time.
+type Log struct {
+	lane   frame.Lane
+	limits Limits
+	next   ident.Seq // number of the next message
+	held   int       // cost of the frames in the ring
+	full   bool      // Append refused, and nothing was freed since
+
+	ring    ring[entry]
+	cursors []*Cursor // in the order of Open
+
+	// The open frame takes messages of one topic, codec and class until it is full or
+	// wanted. It is the last of the ring, or nil.
+	open  *entry
+	topic string
+	codec uint8
+	class uint8
+
+	// tail is the open frame without its end, or empty where the next one begins; its
+	// capacity ends with the block.
+	tail  []byte
+	block *block
+	pool  pool
+
+	trimmed ident.Seq // next at the last Trim
+}
+
+// entry is one frame in the ring.
+type entry struct {
+	bytes []byte // header and payload; nil while open
+	block *block
+	first ident.Seq
+	count int // messages
+	cost  int // as Cost counts
+	refs  int // cursors that have not passed it
+}
+
+// last returns the number of the frame's last message.
+func (e *entry) last() ident.Seq { return e.first + ident.Seq(e.count) - 1 }
+
+// NewLog returns an empty log for a lane.
+func NewLog(lane frame.Lane, o Limits) *Log {
+	return &Log{lane: lane, limits: o.withDefaults(), next: 1, trimmed: 1}
+}
+
+// Next returns the number that the next message gets; the first is 1.
+func (l *Log) Next() ident.Seq { return l.next }
+
+// Held returns how much the log holds, in bytes as [Cost] counts.
+func (l *Log) Held() int { return l.held }
+
+// Append numbers a message and puts it into the log. It returns the message's number,
+// or the one of its last piece where the message is cut; the receiver reports the same.
+// Errors are [ErrFull], which changes nothing, and [ErrTooLarge]. Append copies the
+// payload.
+func (l *Log) Append(m Message) (ident.Seq, error) {
+	size := frame.PayloadSize(len(m.Payload))
+	e := l.open
+	if e == nil || len(l.tail)+size > min(cap(l.tail), frameTarget) || e.count == RunMax ||
+		m.Codec != l.codec || m.Class != l.class || m.Topic != l.topic ||
+		len(m.Payload) > l.limits.EventMax {
+		return l.appendSlow(m)
+	}
+	cost := size + Overhead
+	if l.held+cost > l.limits.BytesMax {
+		l.full = true
+		return 0, ErrFull
+	}
+	l.tail = frame.AppendPayload(l.tail, m.Payload)
+	l.held += cost
+	e.cost += cost
+	e.count++
+	n := l.next
+	l.next++
+	return n, nil
+}
+
+// appendSlow is Append for a message that does not fit the open frame.
+func (l *Log) appendSlow(m Message) (ident.Seq, error) {
+	if len(m.Topic) > frame.TopicMax {
+		return 0, fmt.Errorf("%w: topic has %d bytes, limit %d", ErrTooLarge, len(m.Topic), frame.TopicMax)
+	}
+	if len(m.Payload) > l.limits.EventMax {
+		return 0, fmt.Errorf("%w: %d bytes, limit %d (EventMax)", ErrTooLarge, len(m.Payload), l.limits.EventMax)
+	}
+	pieces := max(1, (len(m.Payload)+PieceMax-1)/PieceMax)
+	if len(l.cursors) == 0 {
+		l.next += ident.Seq(pieces)
+		return l.next - 1, nil
+	}
+	last := len(m.Payload) - (pieces-1)*PieceMax
+	payloads := pieces*bare(m) + (pieces-1)*frame.PayloadSize(PieceMax) + frame.PayloadSize(last)
+	// All pieces or none: they follow each other without another message between them.
+	if l.held > 0 && l.held+Cost(payloads, pieces) > l.limits.BytesMax {
+		l.full = true
+		return 0, ErrFull
+	}
+	l.begin(m, m.Payload[:min(len(m.Payload), PieceMax)], pieces > 1)
+	for at := PieceMax; at < len(m.Payload); at += PieceMax {
+		end := min(at+PieceMax, len(m.Payload))
+		l.begin(m, m.Payload[at:end], end < len(m.Payload))
+	}
+	if pieces > 1 {
+		l.seal() // the last piece keeps to itself, too
+	}
+	return l.next - 1, nil
+}
+
+// bare returns the length of the payload of a frame for m whose run is empty.
+func bare(m Message) int { return frame.EventsOverhead(len(m.Topic)) - frame.HeaderSize }
+
+// begin seals the open frame and opens one that holds payload as its first message.
+func (l *Log) begin(m Message, payload []byte, more bool) {
+	l.seal()
+	size := frame.EventsOverhead(len(m.Topic)) + frame.PayloadSize(len(payload))
+	if cap(l.tail) < size {
+		l.block = l.pool.get()
+		l.tail = l.block.buf[:0]
+	}
+	l.tail = frame.BeginEvents(l.tail, frame.Events{
+		Lane: l.lane, More: more, First: l.next, Codec: m.Codec, Class: m.Class, Topic: []byte(m.Topic),
+	})
+	l.tail = frame.AppendPayload(l.tail, payload)
+	cost := Cost(len(l.tail)-frame.HeaderSize, 1)
+	l.block.users++
+	l.open = l.ring.push(entry{block: l.block, first: l.next, count: 1, cost: cost, refs: len(l.cursors)})
+	l.topic, l.codec, l.class = m.Topic, m.Codec, m.Class
+	l.held += cost
+	l.next++
+}
+
+// seal completes the open frame, if there is one.
+func (l *Log) seal() {
+	if l.open == nil {
+		return
+	}
+	frame.Seal(l.tail)
+	n := len(l.tail)
+	l.open.bytes = l.tail[:n:n]
+	l.open = nil
+	l.tail = l.tail[n:]
+}
+
+// free drops the oldest frames that no cursor waits for.
+func (l *Log) free() {
+	for l.ring.len() > 0 {
+		e := l.ring.at(l.ring.low)
+		if e.refs > 0 {
+			return
+		}
+		l.held -= e.cost
+		l.full = false
+		b := e.block
+		l.ring.pop()
+		l.drop(b)
+	}
+}
+
+// drop takes one user from a block and reuses the block when that was the last.
+func (l *Log) drop(b *block) {
+	b.users--
+	switch {
+	case b.users > 0:
+	case b == l.block:
+		l.tail = b.buf[:0]
+	default:
+		l.pool.put(b, l.limits.BytesMax/blockSize+1)
+	}
+}
+
+// Open adds a cursor that begins with the next message. It takes nothing before
+// [Cursor.Resume] has told it the peer's window.
+func (l *Log) Open() *Cursor {
+	l.seal() // so that the cursor begins with a frame
+	c := &Cursor{log: l, low: l.ring.high, next: l.ring.high, acked: l.next - 1, done: l.next - 1, sent: l.next - 1}
+	l.cursors = append(l.cursors, c)
+	return c
+}
+
+// Stalled returns the cursor that has kept a full log from taking more for the longest
+// time, and since when; nil if the log is not full. It is to be called when Append
+// returned [ErrFull], and again until Append succeeds: the time of a cursor begins with
+// the first call that sees it and again with each acknowledgement. Of equals the oldest
+// cursor comes first.
+func (l *Log) Stalled(now time.Time) (c *Cursor, since time.Time) {
+	if !l.full {
+		return nil, time.Time{}
+	}
+	for _, d := range l.cursors {
+		if d.low != l.ring.low {
+			continue // others hold more
+		}
+		if d.stalled.IsZero() || d.stalledAt != d.done {
+			d.stalled, d.stalledAt = now, d.done
+		}
+		if c == nil || d.stalled.Before(since) {
+			c, since = d, d.stalled
+		}
+	}
+	return c, since
+}
+
+// Trim gives up memory that was not needed since the last Trim. A caller that calls it
+// every few seconds lets an idle log shrink to nothing and costs a busy one nothing.
+func (l *Log) Trim() {
+	l.pool.trim()
+	if l.trimmed == l.next && l.ring.len() == 0 {
+		l.block, l.tail = nil, nil
+		l.ring.reset()
+	}
+	l.trimmed = l.next
+}
+
+// remove forgets a cursor that holds nothing any more.
+func (l *Log) remove(c *Cursor) {
+	if i := slices.Index(l.cursors, c); i >= 0 {
+		l.cursors = slices.Delete(l.cursors, i, i+1)
+	}
+}
