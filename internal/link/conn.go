@@ -1,0 +1,166 @@
+package link
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+)
+
+// Times of a link.
+const (
+	// SetupTimeout bounds the handshake and admission together.
+	SetupTimeout = 5 * time.Second
+
+	// closeTimeout is how long a closing link tries to send what is queued.
+	closeTimeout = 100 * time.Millisecond
+)
+
+// tagLabel is the exporter label of [Conn.Tag] (RFC 8446, section 7.5).
+const tagLabel = "EXPORTER-espial-link"
+
+// Role is the part of one end in the handshake.
+type Role uint8
+
+// The roles.
+const (
+	Dialer Role = iota + 1
+	Acceptor
+)
+
+// Options are the settings of a link.
+type Options struct {
+	Identity   *Identity
+	RequireAES bool
+}
+
+// Conn is a connection whose handshake is done. Admit comes next, then Run.
+type Conn struct {
+	raw  *buffer
+	tls  *tls.Conn
+	role Role
+	peer ident.NodeID
+	pub  []byte
+
+	start time.Time
+	heard atomic.Int64 // when the last bytes came, as the time since start
+
+	sent, received atomic.Uint64 // bytes before encryption
+
+	mu      sync.Mutex // guards what follows
+	control []byte     // frames to send ahead of data
+	bye     []byte     // the last frame, once closed is
+	running bool
+
+	signaled atomic.Bool   // wake holds a token, or is about to
+	wake     chan struct{} // the writer waits for it
+	closing  chan struct{} // closed by Close
+	once     sync.Once
+}
+
+// Handshake runs TLS over nc. From here on nc is the connection's, which is closed if
+// the handshake fails. The deadline of [SetupTimeout] begins before the first byte.
+func Handshake(ctx context.Context, nc net.Conn, role Role, o Options) (*Conn, error) {
+	raw := newBuffer(nc)
+	c := &Conn{
+		raw: raw, role: role, start: time.Now(),
+		wake: make(chan struct{}, 1), closing: make(chan struct{}),
+	}
+	if role == Dialer {
+		c.tls = tls.Client(raw, o.config())
+	} else {
+		c.tls = tls.Server(raw, o.config())
+	}
+	err := tune(nc)
+	if err == nil {
+		err = nc.SetDeadline(c.start.Add(SetupTimeout))
+	}
+	if err == nil {
+		err = c.tls.HandshakeContext(ctx)
+	}
+	if err == nil {
+		c.pub, c.peer, err = peerKey(c.tls.ConnectionState())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("link: handshake: %w", err), ignoreClosed(nc.Close()))
+	}
+	return c, nil
+}
+
+// ignoreClosed returns err unless it says that the connection was closed before.
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// Peer returns the node ID of the other end.
+func (c *Conn) Peer() ident.NodeID { return c.peer }
+
+// Public returns the public key of the other end.
+func (c *Conn) Public() []byte { return c.pub }
+
+// Dialed reports whether this end dialled.
+func (c *Conn) Dialed() bool { return c.role == Dialer }
+
+// Cipher returns the name of the cipher suite.
+func (c *Conn) Cipher() string { return tls.CipherSuiteName(c.tls.ConnectionState().CipherSuite) }
+
+// AES reports whether the cipher is TLS_AES_128_GCM_SHA256.
+func (c *Conn) AES() bool { return c.tls.ConnectionState().CipherSuite == cipherAES }
+
+// Remote returns the address of the other end; IPv4 in IPv6 comes as IPv4.
+func (c *Conn) Remote() netip.AddrPort { return addrPort(c.raw.RemoteAddr()) }
+
+// addrPort converts the address of a socket. Anything but TCP gives the zero value.
+func addrPort(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := t.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// Tag returns eight bytes that both ends, and nobody else, derive for this connection.
+func (c *Conn) Tag() (tag [8]byte, err error) {
+	s := c.tls.ConnectionState()
+	key, err := s.ExportKeyingMaterial(tagLabel, nil, len(tag))
+	if err != nil {
+		return tag, fmt.Errorf("link: tag: %w", err)
+	}
+	return [8]byte(key), nil
+}
+
+// Heard returns when the last bytes of the peer were read.
+func (c *Conn) Heard() time.Time { return c.start.Add(time.Duration(c.heard.Load())) }
+
+// Bytes returns how many bytes were sent and received, before encryption.
+func (c *Conn) Bytes() (sent, received uint64) { return c.sent.Load(), c.received.Load() }
+
+// Close sends what is queued and then bye, for a short time at most, and ends the
+// connection. It does not wait.
+func (c *Conn) Close(bye frame.Bye) {
+	c.once.Do(func() {
+		c.mu.Lock()
+		c.bye = bye.Append(nil)
+		running := c.running
+		c.mu.Unlock()
+		close(c.closing)
+		if running {
+			// A write in progress fails when the time is over, and with it the link.
+			_ = c.raw.SetWriteDeadline(time.Now().Add(closeTimeout)) //nolint:errcheck // closing
+			return
+		}
+		_ = c.raw.Close() //nolint:errcheck // nothing is running that could tell
+	})
+}
