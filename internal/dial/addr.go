@@ -17,7 +17,8 @@ func parse(addr string, named bool) (canonical string, local, ok bool) {
 	if ap, err := netip.ParseAddrPort(addr); err == nil {
 		// ::ffff:192.0.2.1 and 192.0.2.1 are one place.
 		a := ap.Addr().Unmap()
-		if ap.Port() == 0 || a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		broadcast := a == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+		if ap.Port() == 0 || a.IsUnspecified() || a.IsMulticast() || broadcast {
 			return "", false, false
 		}
 		return netip.AddrPortFrom(a, ap.Port()).String(), a.IsLoopback(), true

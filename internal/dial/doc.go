@@ -26,7 +26,8 @@
 // dial at a time whatever number of addresses it has. Failures of an address back off
 // from 1 s to [BackoffMax] with jitter. Above that, seeds and remembered nodes take
 // turns: at least one of them is dialled in any second for as long as there is one
-// that is neither linked nor resting, and the one that waited longest comes first.
+// that is not linked, resting or being dialled, and the one that waited longest comes
+// first.
 // Among strangers the source that waited longest comes first, so a flood from one
 // source delays the others by one dial each.
 //

@@ -34,11 +34,11 @@ func newWatch(c dial.Config, seed uint64) *watch {
 
 // place draws one of few addresses, some on loopback, so that they collide.
 func place(t *rapid.T) string {
-	if n := rapid.IntRange(0, 29).Draw(t, "addr"); n > 24 {
+	n := rapid.IntRange(0, 29).Draw(t, "addr")
+	if n > 24 {
 		return fmt.Sprintf("127.0.0.1:%d", n)
-	} else {
-		return addr(n)
 	}
+	return addr(n)
 }
 
 // node draws one of few IDs.

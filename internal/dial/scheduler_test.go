@@ -134,8 +134,8 @@ func TestLinkedNodeIsNotDialled(t *testing.T) {
 // never by what somebody says of himself.
 func TestSeedIsNotDialledWhileItsNodeIsLinked(t *testing.T) {
 	w := newWorld(t, always(answer{dial.Outcome{Kind: dial.Duplicate, ID: id(200)}, time.Millisecond}))
-	w.s.Linked(w.now, id(200), addr(1), false)
 	w.found(addr(1), dial.Seed, 0)
+	w.s.Linked(w.now, id(200), addr(1), false)
 	if got := w.run(time.Minute); len(got) != 1 {
 		t.Errorf("%d dials of a seed whose node is linked, want the one that tells who it is", len(got))
 	}
@@ -381,6 +381,48 @@ func TestLimits(t *testing.T) {
 	}
 	if st := s.Stats(); st.Ignored != 2000-256 || st.Evicted == 0 {
 		t.Errorf("stats %+v, want %d ignored and some evicted", st, 2000-256)
+	}
+}
+
+// TestShareOfASource: beacons alone fill a quarter of the table, and the newest stay.
+func TestShareOfASource(t *testing.T) {
+	w := newWorld(t, always(hole))
+	w.found(addr(0), dial.Peer, 200)
+	for n := range 1000 {
+		w.now = w.now.Add(time.Millisecond)
+		w.found(addr(1+n), dial.Multicast, 200+n)
+	}
+	if n := w.s.Stats().Candidates; n != 1+256 {
+		t.Errorf("%d candidates, want one of a peer and 256 of beacons", n)
+	}
+	w.run(5 * time.Minute)
+	for _, a := range []string{addr(0), addr(1000), addr(1000 - 255)} {
+		if len(times(w.log, a)) == 0 {
+			t.Errorf("%s was dropped, want the oldest beacons dropped", a)
+		}
+	}
+	if at := times(w.log, addr(1000-256)); len(at) != 0 {
+		t.Errorf("%s was kept, although 256 newer ones are known", addr(1000-256))
+	}
+}
+
+// TestManyAddressesAreOneTurn: a node with 16 addresses takes no turns from the others.
+func TestManyAddressesAreOneTurn(t *testing.T) {
+	w := newWorld(t, always(refused))
+	many := make([]string, 16)
+	for i := range many {
+		many[i] = addr(1000 + i)
+	}
+	w.s.Remember(w.now, id(300), many)
+	for n := range 4 {
+		w.s.Remember(w.now, id(301+n), []string{addr(n)})
+	}
+	w.run(10 * time.Minute)
+	log := w.run(10 * time.Minute)
+	for n := range 4 {
+		if _, longest := gaps(times(log, addr(n))); longest > 12*time.Second {
+			t.Errorf("%s waited %v for its turn among 5 nodes, want at most 12s", addr(n), longest)
+		}
 	}
 }
 
