@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/espial-go/espial/internal/memnet"
@@ -43,6 +44,17 @@ func TestWriteWaitsForRoom(t *testing.T) {
 		_, err = a.Write([]byte("z"))
 		wantErr(t, "Write when closed meanwhile", err, net.ErrClosed)
 		took(t, "the write that Close ends", start, time.Minute+2*time.Second)
+	})
+}
+
+func TestALargerBufferWakesTheWriter(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, n *memnet.Network) {
+		n.SetBuffer(10)
+		a, _, _ := dial(t, n, ipA, ipB)
+		time.AfterFunc(time.Second, func() { n.SetBuffer(20) })
+		start := time.Now()
+		write(t, a, strings.Repeat("x", 20))
+		took(t, "Write", start, time.Second)
 	})
 }
 
@@ -117,6 +129,7 @@ func TestConcurrentWritesDoNotMix(t *testing.T) {
 		for s := range strings.SplitSeq("abcdefgh", "") {
 			wg.Go(func() { _, _ = io.WriteString(a, strings.Repeat(s, size)) })
 		}
+		synctest.Wait() // All of them wait for room now.
 		var order []byte
 		for range 8 {
 			got := read(t, b, size)

@@ -102,6 +102,23 @@ func TestADialSucceedsWhenThePathHeals(t *testing.T) {
 	})
 }
 
+func TestACutDuringTheHandshakeDelaysTheDial(t *testing.T) {
+	for _, at := range []time.Duration{time.Second / 20, 3 * time.Second / 20} { // On its way there, and back.
+		inBubble(t, time.Second/10, func(t *testing.T, n *memnet.Network) {
+			if _, err := n.Host(ipB).Listen(t.Context(), ":80"); err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(at, func() { n.Partition([]netip.Addr{ipA}) })
+			time.AfterFunc(time.Second/2, n.Heal)
+			start := time.Now()
+			if _, err := n.Host(ipA).Dial(t.Context(), "10.0.0.2:80"); err != nil {
+				t.Fatal(err)
+			}
+			took(t, "Dial", start, 1200*time.Millisecond)
+		})
+	}
+}
+
 func TestAFullBacklogLeavesDialsUnanswered(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, n *memnet.Network) {
 		ln, err := n.Host(ipB).Listen(t.Context(), ":80")

@@ -47,6 +47,38 @@ func TestEndedConnectionsLeaveNothingBehind(t *testing.T) {
 	}
 }
 
+func TestAConnectionClosedByHalvesLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := New(1)
+		h := n.Host(netip.MustParseAddr("10.0.0.1"))
+		ln, err := h.Listen(t.Context(), ":80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := h.Dial(t.Context(), ":80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []net.Conn{a, b} {
+			if err := c.(*conn).CloseWrite(); err != nil {
+				t.Error(err)
+			}
+		}
+		for _, c := range []net.Conn{a, b} {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if len(n.streams) > 0 {
+			t.Errorf("%d streams are left, want none", len(n.streams))
+		}
+	})
+}
+
 // dialCounts dials again and again and writes 0, 1, 2 and so on until ctx ends.
 func dialCounts(ctx context.Context, h *Host) {
 	for ctx.Err() == nil {

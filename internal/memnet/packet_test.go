@@ -104,13 +104,14 @@ func TestAGroupReachesAllItsMembersAndNobodyElse(t *testing.T) {
 	})
 }
 
-func TestPacketsInFlightAreLostInACut(t *testing.T) {
+func TestACutLosesPacketsSentAndInFlight(t *testing.T) {
 	inBubble(t, time.Millisecond, func(t *testing.T, n *memnet.Network) {
 		a, b := listenPacket(t, n, ipA, ":1"), listenPacket(t, n, ipB, ":1")
 		send(t, a, "in flight", netip.AddrPortFrom(ipB, 1))
 		n.CutOneWay(ipA, ipB)
 		send(t, b, "back", netip.AddrPortFrom(ipA, 1))
 		time.Sleep(time.Second)
+		send(t, a, "sent into the cut", netip.AddrPortFrom(ipB, 1))
 		n.Heal()
 		wantPackets(t, "b", waiting(t, b))
 		wantPackets(t, "a", waiting(t, a), "10.0.0.2 back")

@@ -30,8 +30,7 @@ type stream struct {
 	net      *Network
 	src, dst *conn
 
-	flight []segment   // sent and not arrived, in order
-	last   time.Time   // no later segment arrives before the one sent last
+	flight []segment   // sent and not arrived, in order; each waits for the one before it
 	timer  *time.Timer // fires when the front of flight arrives
 	cut    bool        // nothing passes; flight is held for retransmission
 
@@ -61,10 +60,6 @@ func (s *stream) push(g segment) {
 		wait += rto
 	}
 	g.at = now.Add(wait)
-	if g.at.Before(s.last) {
-		g.at = s.last
-	}
-	s.last = g.at
 	s.size += len(g.data)
 	s.flight = append(s.flight, g)
 	if s.cut {
@@ -108,12 +103,9 @@ func (s *stream) deliver(g segment, now time.Time) {
 	case g.kind == kindReset:
 		c.fail(syscall.ECONNRESET)
 		return
+	case c.gone() && g.kind != kindEnd:
+		c.out.push(segment{kind: kindReset})
 	case c.gone():
-		s.size -= len(g.data)
-		if g.kind != kindEnd {
-			c.out.push(segment{kind: kindReset})
-		}
-		return
 	case g.kind == kindOpen:
 		c.backlog.offer(c)
 	case g.kind == kindEnd:
@@ -148,9 +140,9 @@ func (s *stream) pathChanged(now time.Time) {
 			s.stall(now)
 		}
 	case was && !s.cut && len(s.flight) > 0:
-		s.last = retransmission(s.stalled, now).Add(s.net.delay(from, to))
+		at := retransmission(s.stalled, now).Add(s.net.delay(from, to))
 		for i := range s.flight {
-			s.flight[i].at = s.last
+			s.flight[i].at = at
 		}
 	}
 	s.settle()
