@@ -36,12 +36,6 @@ const (
 	Acceptor
 )
 
-// Options are the settings of a link.
-type Options struct {
-	Identity   *Identity
-	RequireAES bool
-}
-
 // Conn is a connection whose handshake is done. Admit comes next, then Run.
 type Conn struct {
 	raw  *buffer
@@ -54,6 +48,8 @@ type Conn struct {
 	heard atomic.Int64 // when the last bytes came, as the time since start
 
 	sent, received atomic.Uint64 // bytes before encryption
+
+	in []byte // read and not yet cut into frames
 
 	mu      sync.Mutex // guards what follows
 	control []byte     // frames to send ahead of data
@@ -68,16 +64,16 @@ type Conn struct {
 
 // Handshake runs TLS over nc. From here on nc is the connection's, which is closed if
 // the handshake fails. The deadline of [SetupTimeout] begins before the first byte.
-func Handshake(ctx context.Context, nc net.Conn, role Role, o Options) (*Conn, error) {
+func Handshake(ctx context.Context, nc net.Conn, role Role, i *Identity) (*Conn, error) {
 	raw := newBuffer(nc)
 	c := &Conn{
 		raw: raw, role: role, start: time.Now(),
 		wake: make(chan struct{}, 1), closing: make(chan struct{}),
 	}
 	if role == Dialer {
-		c.tls = tls.Client(raw, o.config())
+		c.tls = tls.Client(raw, i.config())
 	} else {
-		c.tls = tls.Server(raw, o.config())
+		c.tls = tls.Server(raw, i.config())
 	}
 	err := tune(nc)
 	if err == nil {

@@ -1,7 +1,7 @@
 // Package link is one encrypted connection between two nodes: TLS 1.3 over any
 // [net.Conn], admission over that, and then frames both ways.
 //
-//	c, err := link.Handshake(ctx, nc, link.Dialer, link.Options{Identity: id})
+//	c, err := link.Handshake(ctx, nc, link.Dialer, identity)
 //	up, err := c.Admit(ctx, ...)  // who is that, and do both ends want this link?
 //	err = c.Run(ctx, handler)     // until the link ends
 //

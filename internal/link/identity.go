@@ -12,15 +12,11 @@ import (
 // alpn is the protocol that both ends must name (RFC 7301).
 const alpn = "espial/1"
 
-// cipherAES is the suite that RequireAES asks for. Go negotiates it where both CPUs
-// have AES instructions.
+// cipherAES is the suite that Go negotiates where both CPUs have AES instructions.
 const cipherAES = tls.TLS_AES_128_GCM_SHA256
 
-// Errors of the handshake, besides those of package ident and crypto/tls.
-var (
-	ErrALPN   = errors.New("link: peer does not speak " + alpn)
-	ErrCipher = errors.New("link: cipher is not TLS_AES_128_GCM_SHA256, which RequireAES asks for")
-)
+// ErrALPN reports a peer that speaks TLS and not this protocol.
+var ErrALPN = errors.New("link: peer does not speak " + alpn)
 
 // Identity is the key of this node with its certificate.
 type Identity struct {
@@ -43,15 +39,15 @@ func (i *Identity) ID() ident.NodeID { return i.id }
 
 // config returns the TLS configuration of one end. It verifies no chain of trust,
 // because a node is its key: what matters is who holds it, which TLS proves.
-func (o Options) config() *tls.Config {
+func (i *Identity) config() *tls.Config {
 	return &tls.Config{
-		Certificates:           []tls.Certificate{o.Identity.cert},
+		Certificates:           []tls.Certificate{i.cert},
 		MinVersion:             tls.VersionTLS13,
 		MaxVersion:             tls.VersionTLS13,
 		NextProtos:             []string{alpn},
 		ClientAuth:             tls.RequireAnyClientCert,
 		InsecureSkipVerify:     true, //nolint:gosec // self-certifying: the ID is the hash of the key
-		VerifyConnection:       o.verify,
+		VerifyConnection:       verify,
 		SessionTicketsDisabled: true, // a ticket would let a peer in without its key
 		Time:                   func() time.Time { return time.Unix(certTime, 0) },
 
@@ -64,13 +60,11 @@ func (o Options) config() *tls.Config {
 // have no meaningful validity, so a wrong clock must not matter.
 const certTime = 1577836800
 
-// verify may only refuse: a server runs it before the client proved its key.
-func (o Options) verify(s tls.ConnectionState) error {
+// verify may only refuse: a server runs it before the client proved its key. The
+// cipher is admission's to judge, which can tell the peer why.
+func verify(s tls.ConnectionState) error {
 	if s.NegotiatedProtocol != alpn {
 		return ErrALPN
-	}
-	if o.RequireAES && s.CipherSuite != cipherAES {
-		return ErrCipher
 	}
 	_, _, err := peerKey(s)
 	return err

@@ -24,6 +24,9 @@ const (
 	// that a control frame never waits long.
 	fillMax = 64 << 10
 
+	// readSize is the first size of a reader's buffer, in bytes: two TLS records.
+	readSize = 32 << 10
+
 	// directMin is the size from which a frame goes to TLS on its own; smaller ones
 	// are gathered first, because each write makes a record.
 	directMin = 4 << 10
@@ -220,8 +223,16 @@ func (w *writer) last() error {
 
 // read hands over frames until the link ends.
 func (c *Conn) read(h Handler) error {
-	buf := make([]byte, 0, 32<<10)
-	var frames []frame.Raw
+	buf := append(make([]byte, 0, readSize), c.in...)
+	c.in = nil
+	frames, used, err := cut(nil, buf, nil) // what came with the last frame of admission
+	if err == nil {
+		err = c.hand(h, frames)
+	}
+	if err != nil {
+		return c.broken(err)
+	}
+	buf = buf[:copy(buf, buf[used:])]
 	for {
 		if len(buf) == cap(buf) { // a frame larger than what is there
 			buf = slices.Grow(buf, frame.Max-len(buf))
