@@ -63,14 +63,14 @@ type Member struct {
 	// Suspect reports that there was no sign of life for a while.
 	Suspect bool
 
-	// Source is who named the member first at this node; zero for this node.
-	Source dial.Source
+	// Source is the name of what named the member first at this node, as
+	// [dial.Source.String] has it; empty for this node.
+	Source string
 
 	// Since is when the member was listed here.
 	Since time.Time
 
-	// Link is the link to the member, 0 for none, and Addr the address it was reached
-	// at or, if it dialled, the one it came from.
+	// Link is the link to the member, 0 for none, and Addr is its [Link.Addr].
 	Link LinkID
 	Addr string
 }

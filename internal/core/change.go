@@ -46,9 +46,10 @@ type Cause uint8
 
 // The causes.
 const (
-	CauseNone   Cause = iota
-	CauseLeft         // it said goodbye
-	CauseFailed       // it did not
+	CauseNone     Cause = iota
+	CauseLeft           // it said goodbye
+	CauseFailed         // it did not
+	CauseExpelled       // the cluster sent it away
 )
 
 // String returns the stable name of c; CauseNone has none.
@@ -58,6 +59,8 @@ func (c Cause) String() string {
 		return "left"
 	case CauseFailed:
 		return "failed"
+	case CauseExpelled:
+		return "expelled"
 	case CauseNone:
 	}
 	return ""

@@ -1,12 +1,15 @@
 package core
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/espial-go/espial/internal/dial"
+	"github.com/espial-go/espial/internal/fault"
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/member"
 )
 
 // Config holds what a [Core] is made of.
@@ -22,6 +25,10 @@ type Config struct {
 	// Sign signs a record of this node; see [frame.Record.Sign].
 	Sign func(*frame.Record) error
 
+	// Check refuses a record of another node, for the grammar of what it says. Nil
+	// refuses none.
+	Check func(frame.Record) error
+
 	// SuspectAfter and RemoveAfter are the times without a sign of life after which a
 	// member is suspected and removed. Defaults 1 s and 3 s.
 	SuspectAfter, RemoveAfter time.Duration
@@ -33,135 +40,143 @@ type Config struct {
 	Rand *rand.Rand
 }
 
-// LinkID names a link at this node. The caller chooses it: never 0, never twice.
-type LinkID uint64
-
-// Link is what is known about a link that came up.
-type Link struct {
-	ID          LinkID
-	Peer        ident.NodeID // proved by the handshake
-	Incarnation ident.Incarnation
-	Name        string  // from the peer's HELLO
-	Tag         [8]byte // of this connection, the same at both ends
-
-	// Dialed reports that this node dialled, DialNumber which [Dial] it was.
-	Dialed     bool
-	DialNumber uint64
-
-	// Addr is where this node reached the peer; of an inbound link the peer's address
-	// with the port on which it says that it listens, or empty if it does not.
-	Addr string
-
-	// Source is the one of the Dial; [dial.Inbound] for an inbound link.
-	Source dial.Source
-
-	// Serial is the arbiter's number of the link, from its ACCEPT or, at the arbiter,
-	// from the [Ruling].
-	Serial uint64
-
-	// Join is the join number that the peer's ACCEPT proposed to this node.
-	Join uint64
-}
-
-// Closed says how a link ended.
-type Closed struct {
-	By   By         // who closed it; ByNobody if it broke
-	Code frame.Code // of the BYE, if there was one
-}
-
-// Offer is a connection on which the arbiter has to rule. Its peer is admitted.
-type Offer struct {
-	Peer        ident.NodeID
-	Incarnation ident.Incarnation
-	PeerHolds   [8]byte   // Hello.Holds of the peer
-	HelloAt     time.Time // when that HELLO was read
-	Dialed      bool
-	Addr        string
-}
-
-// Ruling is the arbiter's answer to an [Offer].
-type Ruling struct {
-	// OK reports that the connection is to be the link of the pair: the caller sends
-	// ACCEPT and calls LinkUp. Otherwise it sends REJECT with [frame.CodeDuplicate].
-	OK bool
-
-	// Serial and Join are what that ACCEPT carries.
-	Serial, Join uint64
-}
-
 // Core decides what a node does about its cluster. It must be used by one goroutine.
 type Core struct {
-	c   Config
-	out []Action
+	self     ident.NodeID
+	table    *member.Table
+	detector *fault.Detector
+	dials    *dial.Scheduler
+
+	links  map[LinkID]*link       // reported up and not yet down
+	peers  map[ident.NodeID]*link // of each pair the one that counts
+	grants map[ident.NodeID]grant // the arbiter's last yes to each peer
+	serial uint64                 // of the last grant
+
+	pins    map[uint64]ident.NodeID // who was expected of the dials in flight
+	named   map[ident.NodeID]string // what named a node first that is not listed yet
+	reports reports
+	leaving bool
+
+	out     []Action
+	changed bool   // the view is not what the last View said
+	views   uint64 // number of the last View
 }
 
 // New returns the core of a node that starts now and knows nobody. It fails if the
-// record cannot be signed.
+// record cannot be signed. Its first View is of this node alone.
 func New(now time.Time, c Config) (*Core, error) {
-	_ = now
-	return &Core{c: c}, nil
+	c.Record.ID = c.Self
+	table, err := member.New(now, member.Config{
+		Record: c.Record, Sign: c.Sign, Check: c.Check, RemoveAfter: c.RemoveAfter, Rand: c.Rand,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("core: %w", err)
+	}
+	k := &Core{
+		self:  c.Self,
+		table: table,
+		detector: fault.New(fault.Config{
+			Self: c.Self, Incarnation: c.Record.Incarnation,
+			SuspectAfter: c.SuspectAfter, RemoveAfter: c.RemoveAfter,
+		}, c.Rand),
+		dials:   dial.New(dial.Config{Self: c.Self}, c.Rand),
+		links:   map[LinkID]*link{},
+		peers:   map[ident.NodeID]*link{},
+		grants:  map[ident.NodeID]grant{},
+		pins:    map[uint64]ident.NodeID{},
+		named:   map[ident.NodeID]string{},
+		reports: newReports(),
+		changed: true,
+	}
+	for _, addr := range c.Seeds {
+		k.dials.Found(now, dial.Candidate{Addr: addr, Source: dial.Seed})
+	}
+	k.settle(now)
+	return k, nil
 }
 
-// Arbitrate rules whether a connection is to be the link of its pair. Only the end
-// with the lower ID asks, at the moment in which it would send its ACCEPT.
-func (c *Core) Arbitrate(now time.Time, o Offer) Ruling { _, _ = now, o; return Ruling{} }
-
-// Join returns the join number to propose to a peer in the ACCEPT of the end that is
-// not the arbiter.
-func (c *Core) Join() uint64 { return 0 }
-
-// Holds returns the tag of the link that this node has with a peer now, zero for none,
-// as the HELLO to it says.
-func (c *Core) Holds(peer ident.NodeID) [8]byte { _ = peer; return [8]byte{} }
-
-// LinkUp tells that both ends accepted a connection.
-func (c *Core) LinkUp(now time.Time, l Link) { _, _ = now, l }
-
-// LinkDown tells that a link ended. A link that core closed is reported, too.
-func (c *Core) LinkDown(now time.Time, id LinkID, how Closed) { _, _, _ = now, id, how }
-
-// Heard tells that bytes of the peer's process were read from a link at the time at.
-func (c *Core) Heard(now time.Time, id LinkID, at time.Time) { _, _, _ = now, id, at }
-
-// Receive takes a control frame from a link: any but Records, which go to Learn after
-// they were decoded and verified.
-func (c *Core) Receive(now time.Time, id LinkID, f frame.Frame) { _, _, _ = now, id, f }
-
-// Learn takes member records that came over a link. The caller decoded and verified
-// them and checked the grammar of their names.
-func (c *Core) Learn(now time.Time, id LinkID, rs []frame.Record) { _, _, _ = now, id, rs }
-
-// Found adds an address to try.
-func (c *Core) Found(now time.Time, d dial.Candidate) { _, _ = now, d }
+// Found adds an address to try. See [dial.Scheduler.Found] for what must be true of it.
+func (c *Core) Found(now time.Time, d dial.Candidate) {
+	c.enter(now)
+	c.name(d.ID, d.Source.String())
+	c.dials.Found(now, d)
+	c.settle(now)
+}
 
 // DialDone tells how a [Dial] ended.
-func (c *Core) DialDone(now time.Time, number uint64, o dial.Outcome) { _, _, _ = now, number, o }
-
-// Rejected tells that admission ended with a refusal. The user hears of each node once
-// in a minute.
-func (c *Core) Rejected(now time.Time, r Rejection) { _, _ = now, r }
+func (c *Core) DialDone(now time.Time, number uint64, o dial.Outcome) {
+	c.enter(now)
+	pin := c.pins[number]
+	delete(c.pins, number)
+	c.dials.Done(now, number, o)
+	if !pin.IsZero() && (o.Kind == dial.Refused || o.Kind == dial.WrongID) {
+		// Nobody, or somebody else, is where the member was: its process is gone.
+		c.detector.Refused(now, pin)
+	}
+	c.settle(now)
+}
 
 // SetMeta replaces the metadata of this node. It fails if the record cannot be signed,
 // for one because meta exceeds the limits of [frame.CheckMeta].
-func (c *Core) SetMeta(now time.Time, meta map[string]string) error { _, _ = now, meta; return nil }
+func (c *Core) SetMeta(now time.Time, meta map[string]string) error {
+	c.enter(now)
+	defer c.settle(now)
+	return c.table.SetMeta(meta)
+}
 
 // SetAddrs replaces the addresses of this node. It fails if the record cannot be
 // signed.
-func (c *Core) SetAddrs(now time.Time, addrs []frame.Addr) error { _, _ = now, addrs; return nil }
+func (c *Core) SetAddrs(now time.Time, addrs []frame.Addr) error {
+	c.enter(now)
+	defer c.settle(now)
+	return c.table.SetAddrs(addrs)
+}
 
 // Leave says goodbye: the members learn that this node left, and it dials nobody any
 // more. Links stay open, so that what is queued can leave, until Close.
-func (c *Core) Leave(now time.Time) { _ = now }
+func (c *Core) Leave(now time.Time) {
+	if c.leaving {
+		return
+	}
+	c.enter(now)
+	c.leaving = true
+	c.table.Leave()
+	c.settle(now)
+}
 
 // Close is Leave, and closes every link.
-func (c *Core) Close(now time.Time) { _ = now }
+func (c *Core) Close(now time.Time) {
+	c.Leave(now)
+	for _, l := range c.sorted() {
+		c.close(l, frame.CodeLeave, "")
+	}
+}
 
 // Tick does what is due. It is right to call it late, and what it was late by is
 // evidence of a node that was paused.
-func (c *Core) Tick(now time.Time) { _ = now }
+func (c *Core) Tick(now time.Time) {
+	c.enter(now)
+	c.table.Tick(now)
+	c.expire(now)
+	c.settle(now)
+}
 
-// Next returns when Tick is due; ok is false if nothing is pending.
-func (c *Core) Next() (at time.Time, ok bool) { return time.Time{}, false }
+// Next returns when Tick is due; ok is false if nothing is pending. The time may lie in
+// the past. Ask again after every input.
+func (c *Core) Next() (at time.Time, ok bool) {
+	sooner := func(t time.Time, due bool) {
+		if due && (!ok || t.Before(at)) {
+			at, ok = t, true
+		}
+	}
+	sooner(c.detector.Next())
+	sooner(c.table.Next())
+	sooner(c.nextExpiry())
+	if !c.leaving {
+		sooner(c.dials.Next())
+	}
+	return at, ok
+}
 
 // Take returns what is to be carried out since the last Take, in order.
 func (c *Core) Take() []Action {
@@ -171,7 +186,17 @@ func (c *Core) Take() []Action {
 }
 
 // Self returns the signed record of this node.
-func (c *Core) Self() frame.Record { return c.c.Record }
+func (c *Core) Self() frame.Record { return c.table.Self() }
 
-// RTT returns the smoothed round trip to a linked peer, 0 if there is none yet.
-func (c *Core) RTT(peer ident.NodeID) time.Duration { _ = peer; return 0 }
+// RTT returns the smoothed round trip to a member, 0 if none was measured yet.
+func (c *Core) RTT(peer ident.NodeID) time.Duration {
+	rtt, _ := c.detector.RTT(peer)
+	return rtt
+}
+
+// Stats returns the counters of the dial schedule.
+func (c *Core) Stats() dial.Stats { return c.dials.Stats() }
+
+// enter begins an input. A detector that is overdue learns that first: what the input
+// says must not hide that this node was paused until now.
+func (c *Core) enter(now time.Time) { c.detector.Tick(now) }

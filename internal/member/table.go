@@ -348,10 +348,7 @@ func (t *Table) remove(e *entry, s State) {
 // bury ends an incarnation for good.
 func (t *Table) bury(rec frame.Record) { t.buried.put(lifeOf(rec), struct{}{}) }
 
-func (t *Table) isBuried(rec frame.Record) bool {
-	_, over := t.buried.get(lifeOf(rec))
-	return over
-}
+func (t *Table) isBuried(rec frame.Record) bool { return t.Over(rec.ID, rec.Incarnation) }
 
 // Take returns the actions since the last Take, in the order in which they must be
 // carried out. They belong to the caller.

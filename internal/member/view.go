@@ -30,6 +30,13 @@ func (t *Table) Members() []Member {
 	return all
 }
 
+// Over reports whether an incarnation left, was expelled or was replaced: it never
+// returns, so a link with it is of the past.
+func (t *Table) Over(id ident.NodeID, inc ident.Incarnation) bool {
+	_, over := t.buried.get(life{id, inc})
+	return over
+}
+
 // Lost returns the members that failed and may return, those that failed first in front.
 func (t *Table) Lost() []Member {
 	var all []Member

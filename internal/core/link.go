@@ -1,0 +1,283 @@
+package core
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/espial-go/espial/internal/dial"
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/member"
+)
+
+const (
+	// meetGrace is for how long after its yes to one connection the arbiter takes
+	// another HELLO that names no link for one that was sent before that yes came: two
+	// nodes that dial each other at once meet once. A peer that did lose the link in
+	// this time asks again. It is above the round trip of any network that keeps to
+	// the time-outs of the failure detector.
+	meetGrace = 250 * time.Millisecond
+
+	// recordWithin is how long a link may be up before the record of its peer came.
+	recordWithin = 5 * time.Second
+)
+
+// LinkID names a link at this node. The caller chooses it: never 0, never twice.
+type LinkID uint64
+
+// Link is what is known about a link that came up.
+type Link struct {
+	ID          LinkID
+	Peer        ident.NodeID // proved by the handshake
+	Incarnation ident.Incarnation
+	Name        string  // from the peer's HELLO
+	Tag         [8]byte // of this connection, the same at both ends, not zero
+
+	// Dialed reports that this node dialled, DialNumber which [Dial] it was.
+	Dialed     bool
+	DialNumber uint64
+
+	// Addr is where this node reached the peer; of an inbound link the peer's address
+	// with the port on which it says that it listens, or empty if it does not.
+	Addr string
+
+	// Source is the one of the Dial; [dial.Inbound] for an inbound link.
+	Source dial.Source
+
+	// Serial is the arbiter's number of the link, from its ACCEPT or, at the arbiter,
+	// from the [Ruling].
+	Serial uint64
+
+	// Join is the join number that the peer's ACCEPT proposed to this node.
+	Join uint64
+}
+
+// Closed says how a link ended.
+type Closed struct {
+	// By is who ended it: ByPeer if the peer's end closed or reset it, BySelf if this
+	// node did, ByNobody if it timed out or failed otherwise.
+	By By
+
+	// Code is the one of the BYE, if there was one.
+	Code frame.Code
+}
+
+// Offer is a connection on which the arbiter has to rule. Its peer is admitted.
+type Offer struct {
+	Peer        ident.NodeID
+	Incarnation ident.Incarnation
+	PeerHolds   [8]byte   // Hello.Holds of the peer
+	HelloAt     time.Time // when that HELLO was read
+}
+
+// Ruling is the arbiter's answer to an [Offer].
+type Ruling struct {
+	// OK reports that the connection is to be the link of the pair: the caller sends
+	// ACCEPT and calls LinkUp. Otherwise it sends REJECT with [frame.CodeDuplicate].
+	OK bool
+
+	// Serial and Join are what that ACCEPT carries.
+	Serial, Join uint64
+}
+
+// link is a link that is up.
+type link struct {
+	Link
+	since  time.Time
+	listed bool // the peer's record came over it
+	closed bool // CloseLink was asked for
+}
+
+// grant is the arbiter's yes to a connection.
+type grant struct {
+	incarnation ident.Incarnation
+	at          time.Time
+}
+
+// Arbitrate rules whether a connection is to be the link of its pair. Only the end
+// with the lower ID asks, at the moment in which it would send its ACCEPT.
+//
+// The first connection of a pair wins. A further one wins only if the peer lost the
+// first: its HELLO does not name it, and was not on its way while the first came up.
+func (c *Core) Arbitrate(now time.Time, o Offer) Ruling {
+	c.enter(now)
+	defer c.settle(now)
+	if c.leaving || c.table.Over(o.Peer, o.Incarnation) {
+		return Ruling{}
+	}
+	if l := c.peers[o.Peer]; l != nil && l.Incarnation == o.Incarnation && l.Tag == o.PeerHolds {
+		return Ruling{}
+	}
+	if g, ok := c.grants[o.Peer]; ok && g.incarnation == o.Incarnation && o.HelloAt.Before(g.at.Add(meetGrace)) {
+		return Ruling{}
+	}
+	c.serial++
+	c.grants[o.Peer] = grant{o.Incarnation, now}
+	return Ruling{OK: true, Serial: c.serial, Join: c.table.ProposeJoin()}
+}
+
+// Join returns the join number to propose to a peer in the ACCEPT of the end that is
+// not the arbiter.
+func (c *Core) Join() uint64 { return c.table.ProposeJoin() }
+
+// Holds returns the tag of the link that this node has with a peer now, zero for none,
+// as the HELLO to it says.
+func (c *Core) Holds(peer ident.NodeID) [8]byte {
+	if l := c.peers[peer]; l != nil {
+		return l.Tag
+	}
+	return [8]byte{}
+}
+
+// LinkUp tells that both ends accepted a connection.
+func (c *Core) LinkUp(now time.Time, l Link) {
+	c.enter(now)
+	defer c.settle(now)
+	n := &link{Link: l, since: now}
+	c.links[l.ID] = n
+	old := c.peers[l.Peer]
+	switch {
+	case c.leaving:
+		c.close(n, frame.CodeLeave, "")
+		return
+	case c.table.Over(l.Peer, l.Incarnation):
+		c.close(n, frame.CodeClose, "this incarnation is over")
+		return
+	case old != nil && old.Incarnation == l.Incarnation && l.Serial < old.Serial:
+		c.close(n, frame.CodeDuplicate, "a newer link came up before")
+		return
+	case old != nil:
+		c.close(old, frame.CodeDuplicate, "a newer link took its place")
+		if old.Incarnation != l.Incarnation {
+			c.detector.LinkDown(now, l.Peer, true)
+			c.table.LinkDown(l.Peer)
+		}
+	}
+	c.peers[l.Peer] = n
+	c.changed = true
+	c.accepted(now, n)
+	c.table.FixJoin(l.Join)
+	c.dials.Linked(now, l.Peer, l.Addr, l.Dialed)
+	c.send(n, frame.Records{List: [][]byte{c.table.Self().Raw}})
+}
+
+// LinkDown tells that a link ended. A link that core closed is reported, too.
+func (c *Core) LinkDown(now time.Time, id LinkID, how Closed) {
+	l := c.links[id]
+	if l == nil {
+		return
+	}
+	c.enter(now)
+	defer c.settle(now)
+	delete(c.links, id)
+	if c.peers[l.Peer] != l {
+		return // another link took its place, or the peer is not wanted any more
+	}
+	c.unlink(l)
+	c.detector.LinkDown(now, l.Peer, how.By == ByPeer)
+	if how.By == ByPeer && how.Code == frame.CodeLeave && l.listed {
+		c.table.Goodbye(l.Peer)
+		return
+	}
+	c.table.LinkDown(l.Peer)
+	c.dials.Unlinked(now, l.Peer, c.addrs(l.Peer))
+}
+
+// Heard tells that bytes of the peer's process were read from a link at the time at.
+func (c *Core) Heard(now time.Time, id LinkID, at time.Time) {
+	if l := c.links[id]; c.current(l) {
+		c.enter(now)
+		c.detector.Heard(now, l.Peer, at)
+		c.settle(now)
+	}
+}
+
+// current reports whether l speaks for the incarnation that its peer now has. An older
+// link of the pair does until it is down.
+func (c *Core) current(l *link) bool {
+	if l == nil {
+		return false
+	}
+	p := c.peers[l.Peer]
+	return p != nil && p.Incarnation == l.Incarnation
+}
+
+// addrs returns where a member, or one that was lost, is to be found.
+func (c *Core) addrs(id ident.NodeID) []string {
+	m, ok := c.table.Get(id)
+	if !ok {
+		lost := c.table.Lost()
+		i := slices.IndexFunc(lost, func(m member.Member) bool { return m.Record.ID == id })
+		if i < 0 {
+			return nil
+		}
+		m = lost[i]
+	}
+	return dialable(m.Record.Addrs)
+}
+
+// dialable returns the addresses that the transport understands.
+func dialable(addrs []frame.Addr) []string {
+	var tcp []string
+	for _, a := range addrs {
+		if a.Scheme == "tcp" {
+			tcp = append(tcp, a.Addr)
+		}
+	}
+	return tcp
+}
+
+// unlink makes l not the link of its pair any more.
+func (c *Core) unlink(l *link) {
+	delete(c.peers, l.Peer)
+	delete(c.grants, l.Peer)
+	c.changed = true
+}
+
+// close asks for the end of a link.
+func (c *Core) close(l *link, code frame.Code, reason string) {
+	if !l.closed {
+		l.closed = true
+		c.act(CloseLink{Link: l.ID, Code: code, Reason: reason})
+	}
+}
+
+// send asks for a frame to be written to a link.
+func (c *Core) send(l *link, f frame.Frame) {
+	if !l.closed {
+		c.act(Send{Link: l.ID, Frame: f})
+	}
+}
+
+// sorted returns the links that are up, by ID.
+func (c *Core) sorted() []*link {
+	return slices.SortedFunc(maps.Values(c.links), func(a, b *link) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+// expire closes links over which the peer's record does not come.
+func (c *Core) expire(now time.Time) {
+	for _, l := range c.sorted() {
+		if l.late(now) {
+			c.close(l, frame.CodeProtocol, "no record of the peer")
+		}
+	}
+}
+
+// nextExpiry returns when expire has something to do.
+func (c *Core) nextExpiry() (at time.Time, ok bool) {
+	for _, l := range c.peers {
+		if due := l.since.Add(recordWithin); !l.listed && !l.closed && (!ok || due.Before(at)) {
+			at, ok = due, true
+		}
+	}
+	return at, ok
+}
+
+// late reports whether the peer's record should be here.
+func (l *link) late(now time.Time) bool {
+	return !l.listed && !l.closed && !now.Before(l.since.Add(recordWithin))
+}
+
+func (c *Core) act(a Action) { c.out = append(c.out, a) }

@@ -1,0 +1,74 @@
+package core
+
+import (
+	"time"
+
+	"github.com/espial-go/espial/internal/fault"
+	"github.com/espial-go/espial/internal/frame"
+)
+
+// Receive takes a control frame from a link: any but Records, which go to Learn after
+// they were decoded and verified. Frames of the data path and those that end a link are
+// the caller's own.
+func (c *Core) Receive(now time.Time, id LinkID, f frame.Frame) {
+	l := c.links[id]
+	if !c.current(l) {
+		return
+	}
+	c.enter(now)
+	defer c.settle(now)
+	switch f := f.(type) {
+	case frame.Probe:
+		c.send(l, frame.Ack(f))
+	case frame.Ack:
+		c.detector.Acked(now, l.Peer, f.Number)
+	case frame.ProbeRequest:
+		c.detector.Asked(now, l.Peer, fault.Ask{
+			Number: f.Number, Target: f.Target, Incarnation: f.Incarnation,
+		})
+	case frame.ProbeResult:
+		c.detector.Result(now, l.Peer, f.Number, f.Alive)
+	case frame.Suspect:
+		c.detector.Suspected(now, l.Peer, f.Target, f.Incarnation, f.Refused)
+	case frame.Digest:
+		c.table.Digested(now, l.Peer, f.Hash)
+	default:
+		c.close(l, frame.CodeProtocol, "unexpected "+f.Type().String())
+	}
+}
+
+// Learn takes member records that came over a link. The caller decoded and verified
+// them. The first one of the peer itself lists it.
+func (c *Core) Learn(now time.Time, id LinkID, rs []frame.Record) {
+	l := c.links[id]
+	if !c.current(l) {
+		return
+	}
+	c.enter(now)
+	defer c.settle(now)
+	before := c.table.Hash()
+	for _, r := range rs {
+		if r.ID == l.Peer && r.Incarnation == l.Incarnation && !l.listed && c.peers[l.Peer] == l {
+			c.list(now, l, r)
+		} else {
+			c.table.Merge(r)
+		}
+	}
+	// A join number is no change that the table reports, but it belongs in the view.
+	c.changed = c.changed || c.table.Hash() != before
+}
+
+// list takes the record that the peer of a fresh link sent about itself.
+func (c *Core) list(now time.Time, l *link, r frame.Record) {
+	if r.Name != l.Name {
+		c.close(l, frame.CodeProtocol, "record and HELLO differ in the name")
+		return
+	}
+	if err := c.table.LinkUp(now, r, c.source(l)); err != nil {
+		c.close(l, frame.CodeProtocol, err.Error())
+		return
+	}
+	l.listed = true
+	c.carry(now) // so that the detector knows the member
+	c.detector.LinkUp(now, l.Peer)
+}
