@@ -24,6 +24,7 @@ var layers = map[string][]string{
 	"internal/fault":     {"internal/ident"},
 	"internal/member":    {"internal/ident", "internal/frame"},
 	"internal/dial":      {"internal/ident"},
+	"internal/beacon":    {"internal/ident", "internal/packet"},
 	"internal/session":   {"internal/ident", "internal/frame"},
 	"internal/admission": {"internal/ident", "internal/frame", "internal/glob"},
 	"internal/mailbox":   {"internal/ident", "internal/glob"},
@@ -34,7 +35,7 @@ var layers = map[string][]string{
 	},
 	"internal/sim": {
 		"internal/ident", "internal/glob", "internal/frame", "internal/packet",
-		"internal/fault", "internal/member", "internal/dial", "internal/session",
+		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
 		"internal/admission", "internal/core",
 	},
 	"internal/memnet":    {},
@@ -44,7 +45,7 @@ var layers = map[string][]string{
 	// 4: the owner, and the control socket on an interface that the root implements.
 	"internal/engine": {
 		"internal/ident", "internal/glob", "internal/frame", "internal/packet",
-		"internal/fault", "internal/member", "internal/dial", "internal/session",
+		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
 		"internal/admission", "internal/mailbox", "internal/core",
 		"internal/link", "internal/multicast",
 	},
@@ -53,7 +54,7 @@ var layers = map[string][]string{
 	// 5: the public API.
 	"": {
 		"internal/ident", "internal/glob", "internal/frame", "internal/packet",
-		"internal/fault", "internal/member", "internal/dial", "internal/session",
+		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
 		"internal/admission", "internal/mailbox", "internal/core",
 		"internal/link", "internal/multicast", "internal/engine", "internal/control",
 	},
@@ -66,7 +67,7 @@ var layers = map[string][]string{
 // pure lists the packages without I/O, goroutines and locks.
 var pure = []string{
 	"internal/ident", "internal/glob", "internal/frame", "internal/packet",
-	"internal/fault", "internal/member", "internal/dial", "internal/session",
+	"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
 	"internal/admission", "internal/core", "internal/sim",
 }
 
