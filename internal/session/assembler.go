@@ -42,9 +42,8 @@ func (a *Assembler) Add(e frame.Events) (run []byte, err error) {
 		a.topic, a.codec, a.class = string(e.Topic), e.Codec, e.Class
 		a.buf = make([]byte, headroom, headroom+len(e.Run))
 	} else if string(e.Topic) != a.topic || e.Codec != a.codec || e.Class != a.class {
-		err = fmt.Errorf("%w: piece %d of %q belongs to another message, of %q", ErrPieces, e.First, e.Topic, a.topic)
 		a.Reset()
-		return nil, err
+		return nil, fmt.Errorf("%w: number %d begins another message", ErrPieces, e.First)
 	}
 	piece, _ := frame.NextPayload(e.Run)
 	if size := len(a.buf) - headroom + len(piece); size > a.eventMax() {

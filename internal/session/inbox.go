@@ -144,7 +144,9 @@ func (i *Inbox) find(last ident.Seq) *hold {
 	r := &i.runs
 	at := r.high - 1 // most runs are released as soon as they are accepted
 	if r.len() == 0 || r.at(at).last != last {
-		at = r.low + uint64(sort.Search(r.len(), func(k int) bool { return r.at(r.low+uint64(k)).last >= last }))
+		at = r.low + uint64(sort.Search(r.len(), func(k int) bool {
+			return r.at(r.low+uint64(k)).last >= last
+		}))
 	}
 	if at >= r.high {
 		return nil

@@ -152,11 +152,11 @@ func (l *Log) Append(m Message) (ident.Seq, error) {
 
 // appendSlow is Append for a message that does not fit the open frame.
 func (l *Log) appendSlow(m Message) (ident.Seq, error) {
-	if len(m.Topic) > frame.TopicMax {
-		return 0, fmt.Errorf("%w: topic has %d bytes, limit %d", ErrTooLarge, len(m.Topic), frame.TopicMax)
+	if n := len(m.Topic); n > frame.TopicMax {
+		return 0, fmt.Errorf("%w: topic has %d bytes, limit %d", ErrTooLarge, n, frame.TopicMax)
 	}
-	if len(m.Payload) > l.limits.EventMax {
-		return 0, fmt.Errorf("%w: %d bytes, limit %d (EventMax)", ErrTooLarge, len(m.Payload), l.limits.EventMax)
+	if n := len(m.Payload); n > l.limits.EventMax {
+		return 0, fmt.Errorf("%w: %d bytes, limit %d (EventMax)", ErrTooLarge, n, l.limits.EventMax)
 	}
 	pieces := max(1, (len(m.Payload)+PieceMax-1)/PieceMax)
 	if len(l.cursors) == 0 {
@@ -247,7 +247,8 @@ func (l *Log) drop(b *block) {
 // [Cursor.Resume] has told it the peer's window.
 func (l *Log) Open() *Cursor {
 	l.seal() // so that the cursor begins with a frame
-	c := &Cursor{log: l, low: l.ring.high, next: l.ring.high, acked: l.next - 1, done: l.next - 1, sent: l.next - 1}
+	at, before := l.ring.high, l.next-1
+	c := &Cursor{log: l, low: at, next: at, acked: before, done: before, sent: before}
 	l.cursors = append(l.cursors, c)
 	return c
 }
