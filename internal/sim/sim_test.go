@@ -1,0 +1,91 @@
+package sim_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/espial-go/espial/internal/sim"
+)
+
+var (
+	seedFlag  = flag.Uint64("sim.seed", 0, "replay this seed of TestSim alone")
+	seedsFlag = flag.Int("sim.seeds", 0, "seeds that TestSim runs for each size; 0 for a quick choice")
+	nodesFlag = flag.Int("sim.nodes", 0, "nodes of each run of TestSim; 0 for 5 and 50")
+	traceFlag = flag.String("sim.trace", "", "write the history of the replayed seed to this file")
+)
+
+// chaos is how long things go wrong in a run of a size.
+func chaos(nodes int) time.Duration {
+	if nodes <= 10 {
+		return 20 * time.Second
+	}
+	return 10 * time.Second
+}
+
+// TestSim runs clusters that suffer and holds every history against the invariants.
+func TestSim(t *testing.T) {
+	if *seedFlag != 0 {
+		nodes := max(*nodesFlag, 2)
+		r := sim.Run(sim.Config{Seed: *seedFlag, Nodes: nodes, Chaos: chaos(nodes)})
+		trace(t, r.History)
+		report(t, *seedFlag, nodes, r)
+		return
+	}
+	sizes := []struct{ nodes, seeds int }{{5, 200}, {50, 10}}
+	for _, size := range sizes {
+		if *nodesFlag != 0 && *nodesFlag != size.nodes {
+			continue
+		}
+		if *seedsFlag != 0 {
+			size.seeds = *seedsFlag
+		} else if raceEnabled || testing.Short() {
+			size.seeds = max(1, size.seeds/50)
+		}
+		t.Run(fmt.Sprintf("%d nodes", size.nodes), func(t *testing.T) {
+			for seed := range uint64(size.seeds) {
+				report(t, seed+1, size.nodes, sim.Run(sim.Config{
+					Seed: seed + 1, Nodes: size.nodes, Chaos: chaos(size.nodes),
+				}))
+				if t.Failed() {
+					return
+				}
+			}
+		})
+	}
+}
+
+// report fails the test with what a run violated and with the command that replays it.
+func report(t *testing.T, seed uint64, nodes int, r sim.Result) {
+	t.Helper()
+	for i, v := range r.Violations {
+		if i == 10 {
+			t.Errorf("and %d more", len(r.Violations)-i)
+			break
+		}
+		t.Errorf("seed %d: %v", seed, v)
+	}
+	if len(r.Violations) > 0 {
+		t.Errorf("replay: go test ./internal/sim -run TestSim -sim.seed=%d -sim.nodes=%d -sim.trace=FILE", seed, nodes)
+	}
+}
+
+// trace writes a history where the flag says.
+func trace(t *testing.T, h sim.History) {
+	t.Helper()
+	if *traceFlag == "" {
+		return
+	}
+	f, err := os.Create(*traceFlag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.WriteTo(f); err != nil {
+		t.Error(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,179 @@
+package sim
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/espial-go/espial/internal/ident"
+)
+
+// Times of a run.
+const (
+	// startSpread is the time in which the first processes start.
+	startSpread = 200 * time.Millisecond
+
+	// settleAfter is how long the members may take to agree when faults stop
+	// (invariant M3).
+	settleAfter = 15 * time.Second
+
+	// drainAfter is how long before the end nobody publishes any more, so that all can
+	// arrive (invariant D6).
+	drainAfter = time.Second
+
+	// exitAfter is what a process takes from its goodbye to its end (GUARANTEES,
+	// "Membership": Close).
+	exitAfter = 250 * time.Millisecond
+
+	// seeds is how many hosts are named to everybody.
+	seeds = 2
+)
+
+// Config says what to run. A run depends on nothing else.
+type Config struct {
+	Seed  uint64
+	Nodes int // hosts, each with one process at a time
+
+	// Chaos is how long things go wrong; 0 for a quiet run.
+	Chaos time.Duration
+
+	// Latency is the time of one way; 0 lets the seed choose.
+	Latency time.Duration
+
+	// Bug makes every node wrong in one way, to show that the checker sees it.
+	Bug Bug
+}
+
+// Result is what came of a run.
+type Result struct {
+	History    History
+	Violations []Violation
+}
+
+// world is everything that a run consists of.
+type world struct {
+	config  Config
+	loop    loop
+	rand    *rand.Rand
+	net     *network
+	hosts   []host
+	procs   []*process // all that ever ran, by number - 1
+	history History
+	byNode  map[instance]int // number of the process
+	message uint64           // number of the last message published
+	silent  bool             // nobody publishes any more
+}
+
+// host is a machine.
+type host struct {
+	proc *process // nil while none runs
+	key  int      // how often the key was changed
+	port uint16
+}
+
+// instance names a process as nodes do.
+type instance struct {
+	id  ident.NodeID
+	inc ident.Incarnation
+}
+
+// Run runs one cluster: it starts, suffers for Chaos, and must settle after that.
+func Run(c Config) Result {
+	w := newWorld(c)
+	for h := range c.Nodes {
+		w.loop.after(time.Duration(w.rand.Int64N(int64(startSpread))), func() { w.start(h) })
+	}
+	const chaosFrom = 2 * time.Second
+	if c.Chaos > 0 {
+		w.net.loss = [...]float64{0, 0.01, 0.05, 0.10}[w.rand.IntN(4)]
+		for _, f := range w.schedule(chaosFrom, chaosFrom+c.Chaos) {
+			w.loop.after(f.at, func() { w.inflict(f) })
+		}
+		// The longest fault may begin with the last moment.
+		w.loop.until(chaosFrom + c.Chaos + cutMax)
+		w.net.loss = 0
+	}
+	w.record(Entry{Event: EventCalm})
+	w.loop.until(w.loop.now + settleAfter - drainAfter)
+	w.silent = true
+	w.loop.until(w.loop.now + drainAfter)
+	w.finish()
+	return Result{History: w.history, Violations: check(w.history, c)}
+}
+
+func newWorld(c Config) *world {
+	w := &world{config: c, rand: rand.New(rand.NewPCG(c.Seed, uint64(c.Nodes)))}
+	w.net = &network{loop: &w.loop, rand: w.rand, cut: map[path]int{}, bound: map[netip.AddrPort]*process{}}
+	w.net.latency = c.Latency
+	if c.Latency == 0 {
+		w.net.latency = [...]time.Duration{
+			50 * time.Microsecond, 200 * time.Microsecond, 2 * time.Millisecond, 20 * time.Millisecond,
+		}[w.rand.IntN(4)]
+		w.net.jitter = w.net.latency / 2
+	}
+	w.byNode = map[instance]int{}
+	for range c.Nodes {
+		w.hosts = append(w.hosts, host{port: 27272})
+	}
+	return w
+}
+
+// record appends to the history.
+func (w *world) record(e Entry) {
+	e.At = w.loop.now
+	w.history = append(w.history, e)
+}
+
+// start starts a process on a host that has none.
+func (w *world) start(h int) {
+	p := &process{world: w, number: len(w.procs) + 1, host: h, addr: hostAddr(h, w.hosts[h].port)}
+	w.procs = append(w.procs, p)
+	w.hosts[h].proc = p
+	w.net.bound[p.addr] = p
+	p.node = newNode(p, publicKey(h, w.hosts[h].key))
+	w.byNode[p.node.self] = p.number
+	w.record(Entry{Event: EventStart, Node: p.number, Host: h, Text: p.node.self.id.Short()})
+	p.node.begin()
+}
+
+// seedsOf names the seeds to a host.
+func (w *world) seedsOf(host int) []string {
+	var addrs []string
+	for h := range min(seeds, w.config.Nodes) {
+		if h != host {
+			addrs = append(addrs, hostAddr(h, w.hosts[h].port).String())
+		}
+	}
+	return addrs
+}
+
+// running lists the processes that are up, by host.
+func (w *world) running() []*process {
+	var up []*process
+	for _, h := range w.hosts {
+		if h.proc != nil {
+			up = append(up, h.proc)
+		}
+	}
+	return up
+}
+
+// finish records what every node knows at the end.
+func (w *world) finish() {
+	for _, p := range w.running() {
+		p.node.report()
+	}
+}
+
+// publicKey is the public key of a host: an Ed25519 key in its DER form, of which
+// nobody knows the private half, because nobody needs it here (see node.sign).
+func publicKey(host, generation int) []byte {
+	var seed [16]byte
+	binary.BigEndian.PutUint64(seed[:], uint64(host))
+	binary.BigEndian.PutUint64(seed[8:], uint64(generation))
+	sum := sha256.Sum256(seed[:])
+	prefix := []byte{0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00}
+	return append(prefix, sum[:]...)
+}
