@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // bufferSize is the size of the buffers between TLS and the socket, in bytes. Measured:
@@ -16,7 +17,12 @@ type buffer struct {
 	net.Conn
 	r *bufio.Reader
 
-	mu   sync.Mutex // TLS may answer a key update while the writer writes
+	records atomic.Uint64 // written; TLS calls Write once for each
+
+	// mu guards what follows. It is held while the socket takes the bytes: the reader
+	// writes too, when TLS sends an alert or answers a key update, and TLS itself
+	// makes it wait for a write in progress.
+	mu   sync.Mutex
 	w    []byte
 	held bool
 }
@@ -30,6 +36,7 @@ func (b *buffer) Read(p []byte) (int, error) { return b.r.Read(p) }
 
 // Write writes at once, or collects p if the buffer holds.
 func (b *buffer) Write(p []byte) (int, error) {
+	b.records.Add(1)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.held {

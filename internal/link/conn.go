@@ -20,7 +20,8 @@ const (
 	// SetupTimeout bounds the handshake and admission together.
 	SetupTimeout = 5 * time.Second
 
-	// closeTimeout is how long a closing link tries to send what is queued.
+	// closeTimeout is how long a closing link tries to send what is queued, and after
+	// that how long it waits for the peer to close.
 	closeTimeout = 100 * time.Millisecond
 )
 
@@ -53,13 +54,13 @@ type Conn struct {
 
 	mu      sync.Mutex // guards what follows
 	control []byte     // frames to send ahead of data
-	bye     []byte     // the last frame, once closed is
+	bye     []byte     // the last frame, once closing is closed
+	cause   error      // what Run returns, once this end decided that the link ends
 	running bool
 
 	signaled atomic.Bool   // wake holds a token, or is about to
 	wake     chan struct{} // the writer waits for it
 	closing  chan struct{} // closed by Close
-	once     sync.Once
 }
 
 // Handshake runs TLS over nc. From here on nc is the connection's, which is closed if
@@ -143,20 +144,76 @@ func (c *Conn) Heard() time.Time { return c.start.Add(time.Duration(c.heard.Load
 // Bytes returns how many bytes were sent and received, before encryption.
 func (c *Conn) Bytes() (sent, received uint64) { return c.sent.Load(), c.received.Load() }
 
+// Records returns how many TLS records were sent, the handshake's included. A link is
+// replaced before they are 2^24 (RFC 8446, section 5.5).
+func (c *Conn) Records() uint64 { return c.raw.records.Load() }
+
+// Queued returns how many bytes of control frames wait for the writer.
+func (c *Conn) Queued() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.control)
+}
+
+// Closed returns a channel that is closed by Close.
+func (c *Conn) Closed() <-chan struct{} { return c.closing }
+
 // Close sends what is queued and then bye, for a short time at most, and ends the
-// connection. It does not wait.
-func (c *Conn) Close(bye frame.Bye) {
-	c.once.Do(func() {
-		c.mu.Lock()
-		c.bye = bye.Append(nil)
-		running := c.running
-		c.mu.Unlock()
-		close(c.closing)
-		if running {
-			// A write in progress fails when the time is over, and with it the link.
-			_ = c.raw.SetWriteDeadline(time.Now().Add(closeTimeout)) //nolint:errcheck // closing
-			return
-		}
+// connection. It does not wait. Only the first call counts, and none after the link
+// broke.
+func (c *Conn) Close(bye frame.Bye) { c.shut(bye, errClosed) }
+
+// errClosed is the cause of a link that this end closed on purpose.
+var errClosed = errors.New("link: closed")
+
+// shut begins the end of the link: the writer says bye, and Run returns cause.
+func (c *Conn) shut(bye frame.Bye, cause error) {
+	running, first := c.decide(bye, cause)
+	if !first {
+		return
+	}
+	close(c.closing)
+	if !running {
 		_ = c.raw.Close() //nolint:errcheck // nothing is running that could tell
-	})
+		return
+	}
+	// A write in progress fails when the time is over, and with it the link.
+	_ = c.raw.SetWriteDeadline(time.Now().Add(closeTimeout)) //nolint:errcheck // closing
+}
+
+// abort ends the link at once and without a word; Run returns cause.
+func (c *Conn) abort(cause error) {
+	c.decide(frame.Bye{}, cause)
+	_ = c.raw.Close() //nolint:errcheck // wakes reader and writer, who return cause
+}
+
+// decide notes why this end ends the link, unless it did already.
+func (c *Conn) decide(bye frame.Bye, cause error) (running, first bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause != nil {
+		return c.running, false
+	}
+	c.bye, c.cause = bye.Append(nil), cause
+	return c.running, true
+}
+
+// broken returns why the link ends: what this end decided, or else err.
+func (c *Conn) broken(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause != nil {
+		return c.cause
+	}
+	return err
+}
+
+// ending reports whether Close was called.
+func (c *Conn) ending() bool {
+	select {
+	case <-c.closing:
+		return true
+	default:
+		return false
+	}
 }

@@ -56,42 +56,60 @@ type Handler interface {
 }
 
 // Run moves frames until the link ends, and closes it. It returns nil if this end
-// closed it, a [ByeError] if the peer did, and otherwise what broke it.
+// closed it, a [ByeError] if the peer did, the cause of ctx if that ended, and otherwise
+// what broke the link: [ErrOverflow], the error of [Handler.Receive], a breach of the
+// protocol, or the connection's error. It is called once.
 func (c *Conn) Run(ctx context.Context, h Handler) error {
-	if err := c.raw.SetDeadline(time.Time{}); err != nil {
-		return err
-	}
-	c.raw.hold()
 	c.mu.Lock()
 	c.running = true
 	c.mu.Unlock()
+	if err := c.raw.SetDeadline(time.Time{}); err != nil {
+		c.abort(err) // closed before; the cause of that counts
+	}
+	if c.ending() {
+		c.abort(errClosed) // closed before running was set, or at this moment
+	}
+	c.raw.hold()
 	g, gctx := errgroup.WithContext(ctx)
-	stop := context.AfterFunc(gctx, func() {
+	stop := context.AfterFunc(ctx, func() { c.abort(context.Cause(ctx)) })
+	defer stop()
+	done := context.AfterFunc(gctx, func() {
 		_ = c.raw.Close() //nolint:errcheck // wakes reader and writer, whose errors count
 	})
-	defer stop()
+	defer done()
 	g.Go(func() error { return c.read(h) })
 	g.Go(func() error { return c.write(gctx, h) })
-	err := g.Wait()
-	if errors.Is(err, errClosed) {
-		return nil
+	if err := g.Wait(); !errors.Is(err, errClosed) {
+		return err
 	}
-	return err
+	return nil
 }
 
-// errClosed ends reader and writer when this end closed the link.
-var errClosed = errors.New("link: closed")
-
-// Send queues an encoded control frame. It does not wait.
+// Send queues an encoded control frame. It does not wait. If more than 1 MiB is queued,
+// it ends the link and returns [ErrOverflow]; after the end of a link it returns an
+// error that says why it ended.
 func (c *Conn) Send(f []byte) error {
+	if err := c.queue(f); err != nil {
+		if errors.Is(err, ErrOverflow) {
+			c.abort(err)
+		}
+		return err
+	}
+	c.Wake()
+	return nil
+}
+
+// queue appends f to the control queue.
+func (c *Conn) queue(f []byte) error {
 	c.mu.Lock()
-	if len(c.control)+len(f) > controlMax {
-		c.mu.Unlock()
+	defer c.mu.Unlock()
+	switch {
+	case c.cause != nil:
+		return c.cause
+	case len(c.control)+len(f) > controlMax:
 		return ErrOverflow
 	}
 	c.control = append(c.control, f...)
-	c.mu.Unlock()
-	c.Wake()
 	return nil
 }
 
@@ -125,16 +143,6 @@ func (c *Conn) write(ctx context.Context, h Handler) error {
 	}
 }
 
-// broken returns err, or errClosed if this end is the one who closed.
-func (c *Conn) broken(err error) error {
-	select {
-	case <-c.closing:
-		return errClosed
-	default:
-		return err
-	}
-}
-
 // writer is the state of the writer goroutine.
 type writer struct {
 	c      *Conn
@@ -144,9 +152,10 @@ type writer struct {
 	spare  []byte // the other half of the control queue
 }
 
-// batch writes until there is nothing to send, and flushes.
+// batch writes until there is nothing to send, and flushes. A link that is never idle
+// comes to its end between two fills.
 func (w *writer) batch() error {
-	for {
+	for !w.c.ending() {
 		n, err := w.controls()
 		if err != nil {
 			return err
@@ -164,6 +173,7 @@ func (w *writer) batch() error {
 			return err
 		}
 	}
+	return nil
 }
 
 // controls writes the queued control frames and returns how many bytes they had.
@@ -205,99 +215,141 @@ func (w *writer) send(b []byte) error {
 	return err
 }
 
-// last writes what is queued for control, and the BYE.
+// last writes what is queued for control, and the BYE. It does not end the link yet: a
+// socket that is closed with bytes unread resets the connection, and the BYE might be
+// lost with it. The reader takes what still comes until the peer, who has read the BYE,
+// closes.
 func (w *writer) last() error {
+	w.c.mu.Lock()
+	bye := w.c.bye
+	w.c.mu.Unlock()
 	_, err := w.controls()
 	if err == nil {
-		w.c.mu.Lock()
-		bye := w.c.bye
-		w.c.mu.Unlock()
 		err = w.send(bye)
 	}
 	if err == nil {
 		err = w.c.raw.flush()
 	}
-	_ = err // whether the peer heard it changes nothing here
-	return errClosed
+	if err == nil {
+		err = w.c.raw.SetReadDeadline(time.Now().Add(closeTimeout))
+	}
+	half, ok := w.c.raw.Conn.(interface{ CloseWrite() error })
+	if err != nil || !ok || half.CloseWrite() != nil {
+		return w.c.broken(err) // an error here changes nothing about the cause
+	}
+	return nil
+}
+
+// reader is the state of the reader goroutine.
+type reader struct {
+	c      *Conn
+	h      Handler
+	buf    []byte      // read and not yet handed over
+	frames []frame.Raw // of one read
 }
 
 // read hands over frames until the link ends.
 func (c *Conn) read(h Handler) error {
-	buf := append(make([]byte, 0, readSize), c.in...)
+	r := reader{c: c, h: h, buf: append(make([]byte, 0, readSize), c.in...)}
 	c.in = nil
-	frames, used, err := cut(nil, buf, nil) // what came with the last frame of admission
-	if err == nil {
-		err = c.hand(h, frames)
-	}
-	if err != nil {
-		return c.broken(err)
-	}
-	buf = buf[:copy(buf, buf[used:])]
-	for {
-		if len(buf) == cap(buf) { // a frame larger than what is there
-			buf = slices.Grow(buf, frame.Max-len(buf))
+	err := r.hand() // what came with the last frame of admission
+	for err == nil {
+		err = r.fill()
+		if c.ending() {
+			r.drain()
+			break
 		}
-		n, err := c.tls.Read(buf[len(buf):cap(buf)])
-		if n > 0 {
-			c.heard.Store(int64(time.Since(c.start)))
-			c.received.Add(uint64(n))
-			buf = buf[:len(buf)+n]
-			var used int
-			frames, used, err = cut(frames[:0], buf, err)
-			if herr := c.hand(h, frames); herr != nil {
-				return c.broken(herr)
-			}
-			buf = buf[:copy(buf, buf[used:])]
-		}
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF // a peer that means it says BYE first
-			}
-			return c.broken(fmt.Errorf("link: read: %w", err))
+		// What came with an error came before it.
+		if herr := r.hand(); herr != nil {
+			err = herr
 		}
 	}
+	return c.broken(err)
 }
 
-// cut cuts all complete frames from b. It returns how many bytes they take, and err
-// or what is wrong with the frame behind them.
-func cut(dst []frame.Raw, b []byte, err error) ([]frame.Raw, int, error) {
+// fill reads once.
+func (r *reader) fill() error {
+	if len(r.buf) == cap(r.buf) { // a frame larger than what is there
+		r.buf = slices.Grow(r.buf, frame.Max-len(r.buf))
+	}
+	n, err := r.c.tls.Read(r.buf[len(r.buf):cap(r.buf)])
+	r.buf = r.buf[:len(r.buf)+n]
+	if n > 0 {
+		r.c.heard.Store(int64(time.Since(r.c.start)))
+		r.c.received.Add(uint64(n))
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("link: read: %w", io.ErrUnexpectedEOF) // a peer that means it says BYE first
+	case err != nil:
+		return fmt.Errorf("link: read: %w", err)
+	}
+	return nil
+}
+
+// drain takes what still comes and throws it away, until the connection is closed.
+func (r *reader) drain() {
+	_, _ = io.Copy(io.Discard, r.c.raw) //nolint:errcheck // its end is all that counts
+}
+
+// hand gives the complete frames in the buffer to the handler, up to a BYE, which ends
+// the link. A breach of the protocol ends it too, and the peer is told.
+func (r *reader) hand() error {
+	frames, used, err := cut(r.frames[:0], r.buf)
+	r.frames = frames
+	bye := slices.IndexFunc(frames, func(f frame.Raw) bool { return f.Type == frame.TypeBye })
+	if bye >= 0 {
+		frames = frames[:bye]
+	}
+	if len(frames) > 0 {
+		if herr := r.h.Receive(frames); herr != nil {
+			return r.breach(herr)
+		}
+	}
+	if bye >= 0 {
+		return r.bye(r.frames[bye])
+	}
+	if err != nil {
+		return r.breach(err)
+	}
+	r.buf = r.buf[:copy(r.buf, r.buf[used:])]
+	return nil
+}
+
+// bye returns what the peer's BYE says.
+func (r *reader) bye(raw frame.Raw) error {
+	f, err := frame.Decode(raw)
+	if err != nil {
+		return r.breach(err)
+	}
+	bye, ok := f.(frame.Bye)
+	if !ok {
+		//nolint:forbidigo // broken invariant: Decode follows the type
+		panic(fmt.Sprintf("link: %v decodes to %T", raw.Type, f))
+	}
+	return &ByeError{Bye: bye}
+}
+
+// breach tells the peer that it broke the protocol, and returns when the connection is
+// closed or the writer gave up.
+func (r *reader) breach(err error) error {
+	r.c.shut(frame.Bye{Code: frame.CodeProtocol, Reason: err.Error()}, err)
+	r.drain()
+	return err
+}
+
+// cut appends all complete frames in b to dst and returns how many bytes they take.
+func cut(dst []frame.Raw, b []byte) ([]frame.Raw, int, error) {
 	used := 0
 	for {
-		f, n, ferr := frame.Next(b[used:])
-		if errors.Is(ferr, frame.ErrShort) {
+		f, n, err := frame.Next(b[used:])
+		switch {
+		case errors.Is(err, frame.ErrShort):
+			return dst, used, nil
+		case err != nil:
 			return dst, used, err
-		}
-		if ferr != nil {
-			return dst, used, ferr
 		}
 		used += n
 		dst = append(dst, f)
 	}
-}
-
-// hand gives frames to the handler, up to a BYE, which ends the link.
-func (c *Conn) hand(h Handler, frames []frame.Raw) error {
-	i := slices.IndexFunc(frames, func(f frame.Raw) bool { return f.Type == frame.TypeBye })
-	rest := frames
-	if i >= 0 {
-		rest = frames[:i]
-	}
-	if len(rest) > 0 {
-		if err := h.Receive(rest); err != nil {
-			c.Close(frame.Bye{Code: frame.CodeProtocol, Reason: err.Error()})
-			return err
-		}
-	}
-	if i < 0 {
-		return nil
-	}
-	f, err := frame.Decode(frames[i])
-	if err != nil {
-		return err
-	}
-	bye, ok := f.(frame.Bye)
-	if !ok {
-		return fmt.Errorf("link: %v where BYE was cut", frames[i].Type)
-	}
-	return &ByeError{Bye: bye}
 }

@@ -1,0 +1,378 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/espial-go/espial/internal/admission"
+	"github.com/espial-go/espial/internal/core"
+	"github.com/espial-go/espial/internal/dial"
+	"github.com/espial-go/espial/internal/exchange"
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/glob"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/link"
+	"github.com/espial-go/espial/internal/packet"
+)
+
+// dialTimeout bounds a dial until the connection stands; the handshake and admission
+// have [link.SetupTimeout].
+const dialTimeout = time.Second
+
+// linksMax bounds the links of a node.
+const linksMax = 1024
+
+// peerLink is a link as the owner sees it.
+type peerLink struct {
+	conn  *link.Conn
+	pair  *exchange.Pair
+	heard time.Time // what core was told last
+	since time.Time
+}
+
+// accept sets up a connection that somebody else dialled.
+func (e *Engine) accept(ctx context.Context, nc net.Conn) {
+	leave, ok := e.gate.Enter(remoteAddr(nc))
+	if !ok {
+		_ = nc.Close() //nolint:errcheck // nothing was said on it
+		return
+	}
+	e.group.Go(func() error {
+		defer leave()
+		e.setup(ctx, nc, core.Dial{Source: dial.Inbound}, leave)
+		return nil
+	})
+}
+
+func remoteAddr(nc net.Conn) netip.Addr {
+	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// dial carries out a dial that core decided.
+func (e *Engine) dial(d core.Dial) {
+	e.group.Go(func() error {
+		outcome := dial.Outcome{Kind: dial.Failed}
+		ctx, cancel := context.WithTimeout(e.ctx, dialTimeout)
+		nc, err := e.cfg.Dial(ctx, d.Addr)
+		cancel()
+		if err != nil {
+			outcome.Kind = dialKind(err)
+			e.done(d, outcome)
+			return nil
+		}
+		e.setup(e.ctx, nc, d, func() {})
+		return nil
+	})
+}
+
+// dialKind says what a failed dial tells about the address.
+func dialKind(err error) dial.Kind {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, errRefusedWindows):
+		return dial.Refused
+	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
+		return dial.TimedOut
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return dial.Unreachable
+	}
+	return dial.Failed
+}
+
+func isTimeout(err error) bool {
+	ne, ok := errors.AsType[net.Error](err)
+	return ok && ne.Timeout()
+}
+
+// errRefusedWindows is WSAECONNREFUSED, which is not syscall.ECONNREFUSED there.
+const errRefusedWindows = syscall.Errno(10061)
+
+// done tells core how a dial ended; an inbound connection has no number.
+func (e *Engine) done(d core.Dial, o dial.Outcome) {
+	if d.Number != 0 {
+		e.put(func(now time.Time) { e.core.DialDone(now, d.Number, o) })
+	}
+}
+
+// setup makes a link of a connection and runs it until it ends. ready is called when
+// the handshake and admission are over.
+func (e *Engine) setup(ctx context.Context, nc net.Conn, d core.Dial, ready func()) {
+	role := link.Acceptor
+	if d.Number != 0 {
+		role = link.Dialer
+	}
+	c, err := link.Handshake(ctx, nc, role, e.identity)
+	if err != nil {
+		e.dropped.handshakes.Add(1)
+		e.warn("handshake failed", "addr", d.Addr, "err", err)
+		e.done(d, dial.Outcome{Kind: dial.Failed})
+		return
+	}
+	if !d.Pin.IsZero() && d.Pin != c.Peer() {
+		c.Close(frame.Bye{})
+		e.done(d, dial.Outcome{Kind: dial.WrongID, ID: c.Peer()})
+		return
+	}
+	up, err := c.Admit(ctx, e.policy(ctx, c, d))
+	ready()
+	if err != nil {
+		e.notAdmitted(c, d, err)
+		return
+	}
+	e.run(ctx, c, d, up)
+}
+
+// notAdmitted tells core why there is no link.
+func (e *Engine) notAdmitted(c *link.Conn, d core.Dial, err error) {
+	outcome := dial.Outcome{Kind: dial.Failed, ID: c.Peer()}
+	refused, ok := errors.AsType[*link.RefusedError](err)
+	if !ok {
+		e.dropped.handshakes.Add(1)
+		e.warn("admission failed", "peer", c.Peer().Short(), "err", err)
+		e.done(d, outcome)
+		return
+	}
+	r := core.Rejection{
+		Peer: c.Peer(), Incarnation: refused.Hello.Incarnation, Name: refused.Hello.Name,
+		Addr: e.listenAddr(c, d, refused.Hello.Port), By: core.BySelf,
+		Code: refused.Refusal.Code, Reason: refused.Refusal.Reason,
+	}
+	if refused.Refusal.By == admission.Peer {
+		r.By = core.ByPeer
+	}
+	switch r.Code {
+	case frame.CodeSelf:
+		outcome.Kind = dial.Self
+	case frame.CodeDuplicate:
+		outcome.Kind = dial.Duplicate
+	default:
+		outcome.Kind = dial.Rejected
+	}
+	e.put(func(now time.Time) {
+		if outcome.Kind == dial.Rejected {
+			e.core.Rejected(now, r)
+		}
+		if d.Number != 0 {
+			e.core.DialDone(now, d.Number, outcome)
+		}
+	})
+}
+
+// listenAddr returns where the peer of c takes links.
+func (e *Engine) listenAddr(c *link.Conn, d core.Dial, port uint16) string {
+	switch {
+	case d.Number != 0:
+		return d.Addr
+	case port == 0:
+		return ""
+	}
+	return net.JoinHostPort(c.Remote().Addr().String(), strconv.Itoa(int(port)))
+}
+
+// greeting is what the owner knows that admission needs.
+type greeting struct {
+	holds [8]byte
+	join  uint64
+	meta  map[string]string
+	full  bool
+}
+
+// policy is this node's part in the admission of c.
+func (e *Engine) policy(ctx context.Context, c *link.Conn, d core.Dial) link.Policy {
+	g, err := ask(ctx, e, func(time.Time) greeting {
+		return greeting{
+			holds: e.core.Holds(c.Peer()), join: e.core.Join(), meta: e.core.Self().Meta,
+			full: len(e.links) >= linksMax,
+		}
+	})
+	return link.Policy{
+		Config: admission.Config{
+			Self: e.cfg.Key.ID(), RequireAES: e.cfg.RequireAES, CheckName: glob.CheckName,
+			Hello: frame.Hello{
+				Proto: frame.Proto, Cluster: packet.Tag(e.cfg.Cluster), Incarnation: e.inc, Holds: g.holds,
+				Name: e.cfg.Name, Host: e.cfg.Host, Port: listenPort(e.cfg.Listener), Meta: g.meta,
+			},
+		},
+		Judge: func(ctx context.Context, v admission.Verified, cl admission.Claimed) admission.Verdict {
+			if g.full || err != nil {
+				return admission.Verdict{Code: frame.CodeFull, Reason: fmt.Sprintf("%d links", linksMax)}
+			}
+			verdict := admission.Verdict{Admit: true, Join: g.join}
+			if e.cfg.Judge != nil {
+				if err := e.cfg.Judge(ctx, v, cl); err != nil {
+					verdict = admission.Verdict{Reason: err.Error()}
+				}
+			}
+			return verdict
+		},
+		Arbitrate: func(ctx context.Context, h frame.Hello, heard time.Time) admission.Ruling {
+			r, err := ask(ctx, e, func(now time.Time) core.Ruling {
+				return e.core.Arbitrate(now, core.Offer{
+					Peer: c.Peer(), Incarnation: h.Incarnation, PeerHolds: h.Holds, HelloAt: heard,
+				})
+			})
+			return admission.Ruling{OK: r.OK && err == nil, Serial: r.Serial, Join: r.Join}
+		},
+	}
+}
+
+// run runs a link that both ends accepted.
+func (e *Engine) run(ctx context.Context, c *link.Conn, d core.Dial, up admission.Up) {
+	tag, err := c.Tag()
+	if err != nil {
+		c.Close(frame.Bye{})
+		e.done(d, dial.Outcome{Kind: dial.Failed, ID: c.Peer()})
+		return
+	}
+	id := core.LinkID(e.lastLink.Add(1))
+	pair := e.exchange.Pair(c.Peer(), up.Hello.Incarnation, up.Hello.Name)
+	l := &peerLink{conn: c, pair: pair, since: time.Now()}
+	ok := e.put(func(now time.Time) {
+		e.links[id] = l
+		e.core.LinkUp(now, core.Link{
+			ID: id, Peer: c.Peer(), Incarnation: up.Hello.Incarnation, Name: up.Hello.Name, Tag: tag,
+			Dialed: d.Number != 0, DialNumber: d.Number, Addr: e.listenAddr(c, d, up.Hello.Port),
+			Source: d.Source, Serial: up.Serial, Join: up.Join,
+		})
+		if d.Number != 0 {
+			e.core.DialDone(now, d.Number, dial.Outcome{Kind: dial.OK, ID: c.Peer()})
+		}
+	})
+	if !ok {
+		c.Close(frame.Bye{})
+		return
+	}
+	closed := e.move(ctx, id, c, pair)
+	e.put(func(now time.Time) {
+		delete(e.links, id)
+		e.core.LinkDown(now, id, closed)
+	})
+}
+
+// move carries the pair's messages over the link until it ends, and says how it ended.
+// It waits for a former link of the pair to be done, because messages are handed on in
+// order by one reader at a time.
+func (e *Engine) move(ctx context.Context, id core.LinkID, c *link.Conn, p *exchange.Pair) core.Closed {
+	release, err := p.Acquire(ctx, c.Closed())
+	if err != nil {
+		c.Close(frame.Bye{})
+		return core.Closed{}
+	}
+	defer release()
+	p.Attach(c)
+	defer p.Detach()
+	err = c.Run(ctx, &handler{e: e, id: id, pair: p})
+	if bye, ok := errors.AsType[*link.ByeError](err); ok {
+		return core.Closed{By: core.ByPeer, Code: bye.Bye.Code}
+	}
+	if err == nil {
+		return core.Closed{By: core.BySelf}
+	}
+	e.warn("link broke", "peer", c.Peer().Short(), "err", err)
+	return core.Closed{}
+}
+
+// handler is what a link moves bytes for.
+type handler struct {
+	e    *Engine
+	id   core.LinkID
+	pair *exchange.Pair
+}
+
+// Fill implements [link.Handler].
+func (h *handler) Fill(dst [][]byte, bytesMax int) [][]byte { return h.pair.Fill(dst, bytesMax) }
+
+// Receive implements [link.Handler]: data goes to the exchange, control to the owner.
+func (h *handler) Receive(frames []frame.Raw) error {
+	for _, raw := range frames {
+		if err := h.receive(raw); err != nil {
+			h.e.dropped.breaches.Add(1)
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *handler) receive(raw frame.Raw) error {
+	switch raw.Type {
+	case frame.TypeEvents, frame.TypeAcked, frame.TypeOpen:
+		return h.pair.Receive(raw)
+	default:
+	}
+	f, err := frame.Decode(raw)
+	if err != nil || f == nil {
+		return err // nil for an optional frame of a later protocol
+	}
+	switch f := f.(type) {
+	case frame.Records:
+		return h.learn(f)
+	case frame.Hello, frame.Accept, frame.Reject:
+		return fmt.Errorf("engine: %v after admission", raw.Type)
+	}
+	h.e.offer(func(now time.Time) {
+		h.e.core.Heard(now, h.id, now)
+		h.e.core.Receive(now, h.id, f)
+	})
+	return nil
+}
+
+// learn verifies the member records of a frame, on the reader's goroutine, before the
+// owner sees them. One that does not hold is the sender's fault: an honest node passes
+// on only what it verified.
+func (h *handler) learn(f frame.Records) error {
+	rs := make([]frame.Record, 0, len(f.List))
+	for _, raw := range f.List {
+		r, err := frame.DecodeRecord(raw)
+		if errors.Is(err, frame.ErrUnknown) {
+			continue // of a later protocol
+		}
+		if err == nil && !h.e.known(r) {
+			err = r.Verify()
+		}
+		if err == nil {
+			err = checkRecord(r)
+		}
+		if err != nil {
+			h.e.dropped.records.Add(1)
+			return err
+		}
+		rs = append(rs, r)
+	}
+	h.e.offer(func(now time.Time) { h.e.core.Learn(now, h.id, rs) })
+	return nil
+}
+
+// known reports whether a record is byte for byte one that the owner lists, which was
+// verified before.
+func (e *Engine) known(r frame.Record) bool {
+	for _, m := range e.View().Members {
+		if m.Record.ID == r.ID {
+			return string(m.Record.Raw) == string(r.Raw)
+		}
+	}
+	return false
+}
+
+// checkRecord holds the grammars that package frame leaves to its callers.
+func checkRecord(r frame.Record) error {
+	if err := glob.CheckName(r.Name); err != nil {
+		return err
+	}
+	if r.ID == (ident.NodeID{}) {
+		return errors.New("engine: record without a subject")
+	}
+	for _, a := range r.Addrs {
+		if _, err := netip.ParseAddrPort(a.Addr); a.Scheme == scheme && err != nil {
+			return fmt.Errorf("engine: record of %s: %w", r.ID.Short(), err)
+		}
+	}
+	return nil
+}

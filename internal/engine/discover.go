@@ -1,0 +1,174 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"net/netip"
+	"time"
+
+	"github.com/espial-go/espial/internal/beacon"
+	"github.com/espial-go/espial/internal/core"
+	"github.com/espial-go/espial/internal/dial"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/packet"
+)
+
+// Beacons carries discovery datagrams. Package multicast does it over UDP.
+type Beacons interface {
+	// Run receives until ctx ends. It calls receive for each datagram, one at a time;
+	// b is valid until receive returns. moved is called when the interfaces of the
+	// host changed.
+	Run(ctx context.Context, receive func(b []byte, from netip.AddrPort, inSubnet bool), moved func()) error
+
+	// Send sends b to the group on every interface. It does not wait.
+	Send(b []byte)
+
+	// Reply sends b to one node. It does not wait.
+	Reply(b []byte, to netip.AddrPort)
+
+	// Status returns figures for people.
+	Status() map[string]uint64
+}
+
+// listenBeacons brings the owner what the carrier of beacons receives.
+func (e *Engine) listenBeacons(ctx context.Context) error {
+	return e.cfg.Beacons.Run(ctx, func(b []byte, from netip.AddrPort, inSubnet bool) {
+		b = append([]byte(nil), b...)
+		e.offer(func(now time.Time) { e.heardBeacon(now, b, beacon.From{Addr: from, InSubnet: inSubnet}) })
+	}, func() {
+		e.put(func(time.Time) { e.beacons.Moved() })
+	})
+}
+
+// heardBeacon carries out what the finder makes of a datagram.
+func (e *Engine) heardBeacon(now time.Time, b []byte, from beacon.From) {
+	if e.leaving {
+		return
+	}
+	switch a := e.beacons.Received(now, from, b).(type) {
+	case beacon.Reply:
+		e.cfg.Beacons.Reply(a.Packet, a.To)
+	case beacon.Found:
+		e.core.Found(now, dial.Candidate{Addr: a.Addr.String(), Source: dial.Multicast, ID: a.ID})
+	}
+}
+
+// linked reports whether this node has a link with another. Only the owner calls it.
+func (e *Engine) linked(id ident.NodeID) bool { return e.core.Holds(id) != [8]byte{} }
+
+func newNonce() (n packet.Nonce) {
+	rand.Read(n[:]) //nolint:errcheck // never fails since Go 1.24: it ends the program instead
+	return n
+}
+
+// Peer is a linked member.
+type Peer struct {
+	Member         core.Member
+	Remote         netip.AddrPort
+	RTT            time.Duration
+	Cipher         string
+	Since          time.Time
+	Sent, Received uint64 // bytes
+}
+
+// Peers returns the linked members in the order of the view; none if the engine ended.
+func (e *Engine) Peers() []Peer {
+	peers, err := ask(context.Background(), e, func(time.Time) []Peer {
+		var out []Peer
+		for _, m := range e.View().Members {
+			l := e.links[m.Link]
+			if l == nil {
+				continue
+			}
+			sent, received := l.conn.Bytes()
+			out = append(out, Peer{
+				Member: m, Remote: l.conn.Remote(), RTT: e.core.RTT(m.Record.ID), Cipher: l.conn.Cipher(),
+				Since: l.since, Sent: sent, Received: received,
+			})
+		}
+		return out
+	})
+	if err != nil {
+		return nil
+	}
+	return peers
+}
+
+// Changes returns a feed that begins with the present members and then has every
+// change. It registers now.
+func (e *Engine) Changes(ctx context.Context) *Feed {
+	f, err := ask(ctx, e, func(now time.Time) *Feed {
+		first := []Change{e.cfg.Listening}
+		for _, m := range e.View().Members {
+			if !m.Self {
+				first = append(first, Change{Change: core.Change{Kind: core.AddedNode, At: now, Member: m}})
+			}
+		}
+		return e.hub.add(first)
+	})
+	if err != nil {
+		f = newFeed(e.hub)
+		f.end()
+	}
+	return f
+}
+
+// SetMeta replaces the metadata of this node.
+func (e *Engine) SetMeta(ctx context.Context, meta map[string]string) error {
+	err, askErr := ask(ctx, e, func(now time.Time) error { return e.core.SetMeta(now, meta) })
+	if askErr != nil {
+		return askErr
+	}
+	return err
+}
+
+// drainInterval is how often Drain looks.
+const drainInterval = 5 * time.Millisecond
+
+// Drain waits until every linked member has acknowledged everything, or ctx ends.
+func (e *Engine) Drain(ctx context.Context) error {
+	t := time.NewTicker(drainInterval)
+	defer t.Stop()
+	for !e.exchange.Drained() {
+		select {
+		case <-t.C:
+		case <-e.ended:
+			return ErrClosed
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// Status holds figures for people.
+type Status struct {
+	Members, Peers             int
+	Multicast, Queues, Dropped map[string]uint64
+}
+
+// Status returns figures on the node.
+func (e *Engine) Status() Status {
+	s, err := ask(context.Background(), e, func(time.Time) Status {
+		v := e.View()
+		s := Status{Members: len(v.Members), Peers: len(e.links), Multicast: map[string]uint64{}}
+		if e.cfg.Beacons != nil {
+			s.Multicast = e.cfg.Beacons.Status()
+			b := e.beacons.Stats()
+			s.Multicast["found"], s.Multicast["foreign"] = b.Found, b.Foreign
+			s.Multicast["ignored"] = b.Malformed + b.Outside + b.Limited + b.Unasked
+		}
+		return s
+	})
+	if err != nil {
+		return Status{Members: 1}
+	}
+	s.Queues, s.Dropped = e.exchange.Figures()
+	s.Queues["inputs"] = uint64(len(e.inputs))
+	s.Dropped["inputs"] = e.dropped.inputs.Load()
+	s.Dropped["breaches"] = e.dropped.breaches.Load()
+	s.Dropped["handshakes"] = e.dropped.handshakes.Load()
+	s.Dropped["records"] = e.dropped.records.Load()
+	s.Dropped["half_open"] = e.gate.Refused()
+	return s
+}

@@ -1,0 +1,234 @@
+// Package engine runs a node: it owns the machines of the control path, the clock,
+// the random source and every goroutine.
+//
+// One goroutine, the owner, feeds core and the beacon machine and carries out what
+// they decide. Everything else brings it inputs: the goroutine that sets a link up, a
+// link's reader, a dial that ended, the API. Payloads do not pass it: they go through
+// package exchange.
+//
+//	e, err := engine.New(cfg) // listens
+//	err = e.Run(ctx)          // until ctx ends; then says goodbye
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	mrand "math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/espial-go/espial/internal/admission"
+	"github.com/espial-go/espial/internal/beacon"
+	"github.com/espial-go/espial/internal/core"
+	"github.com/espial-go/espial/internal/exchange"
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/link"
+	"github.com/espial-go/espial/internal/packet"
+)
+
+// ErrClosed reports that the engine ended.
+var ErrClosed = errors.New("engine: closed")
+
+// Config holds what a node is made of. All of it is checked before.
+type Config struct {
+	Key     *ident.Key
+	Cluster string
+	Name    string
+	Host    string
+	Meta    map[string]string
+	Seeds   []string
+
+	Ineligible   bool
+	RequireAES   bool
+	SuspectAfter time.Duration
+	RemoveAfter  time.Duration
+	EventMax     int
+
+	// Listener takes links; the engine closes it.
+	Listener net.Listener
+
+	// Addrs are the addresses that others are told.
+	Addrs []frame.Addr
+
+	// Dial opens a connection to host:port.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+
+	// Beacons carries discovery datagrams; nil for none.
+	Beacons Beacons
+
+	// Judge is the user's filter; nil admits everybody. It runs on a goroutine of its
+	// own, has a deadline, and may panic.
+	Judge func(ctx context.Context, v admission.Verified, c admission.Claimed) error
+
+	// Listening is reported as the first change.
+	Listening Change
+
+	Logger *slog.Logger
+}
+
+// Change is what the engine reports: what core reports, or that readers are told
+// something of their own.
+type Change struct {
+	core.Change
+	Note  Note
+	Count uint64 // with NoteInDoubt
+}
+
+// Note says which of the reports that core does not know a [Change] is.
+type Note uint8
+
+// The notes.
+const (
+	NoteNone      Note = iota // Change.Kind says what it is
+	NoteListening             // the node takes links
+	NoteInDoubt               // a session ended with messages unacknowledged
+)
+
+// Engine runs one node.
+type Engine struct {
+	cfg      Config
+	inc      ident.Incarnation
+	identity *link.Identity
+	exchange *exchange.Exchange
+	inputs   chan input
+	poke     chan struct{} // holds a token when paths may have changed
+	ended    chan struct{} // closed when Run returned
+	hub      *hub
+	gate     link.Gate
+	throttle throttle
+	group    *errgroup.Group // set by Run, before anything uses it
+	ctx      context.Context //nolint:containedctx // ends the goroutines that the owner starts
+
+	// Owned by the owner goroutine.
+	core    *core.Core
+	beacons *beacon.Finder
+	links   map[core.LinkID]*peerLink
+	refused map[ident.NodeID]core.Rejection
+	leaving bool
+
+	lastLink atomic.Uint64
+	view     atomic.Pointer[core.View]
+	dropped  counters
+
+	mu    sync.Mutex // guards what follows
+	paths pathState
+}
+
+// counters count what was refused or lost.
+type counters struct {
+	inputs, breaches, handshakes, records atomic.Uint64
+}
+
+// New makes a node that does nothing before Run.
+func New(cfg Config) (*Engine, error) {
+	identity, err := link.NewIdentity(cfg.Key)
+	if err != nil {
+		return nil, err
+	}
+	inc, err := ident.NewIncarnation(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("engine: draw an incarnation: %w", err)
+	}
+	e := &Engine{
+		cfg: cfg, inc: inc, identity: identity, hub: newHub(),
+		inputs: make(chan input, inputsMax), poke: make(chan struct{}, 1), ended: make(chan struct{}),
+		links: map[core.LinkID]*peerLink{}, refused: map[ident.NodeID]core.Rejection{},
+	}
+	e.paths.changed = make(chan struct{})
+	e.paths.Changed = e.paths.changed
+	e.exchange = exchange.New(exchange.Config{
+		Self: cfg.Key.ID(), Incarnation: inc, Name: cfg.Name, EventMax: cfg.EventMax,
+		InDoubt: e.inDoubt, Opened: e.poked,
+	})
+	e.core, err = core.New(time.Now(), core.Config{
+		Self: cfg.Key.ID(), Record: e.record(), Sign: func(r *frame.Record) error { return r.Sign(cfg.Key.Sign) },
+		SuspectAfter: cfg.SuspectAfter, RemoveAfter: cfg.RemoveAfter, Seeds: cfg.Seeds, Rand: newRand(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Beacons != nil {
+		e.beacons = beacon.New(beacon.Config{
+			Tag: packet.Tag(cfg.Cluster), ID: cfg.Key.ID(), Incarnation: inc, Port: listenPort(cfg.Listener),
+			Linked: e.linked, Nonce: newNonce,
+		}, newRand())
+	}
+	return e, e.turn(time.Now())
+}
+
+// record is what this node says about itself.
+func (e *Engine) record() frame.Record {
+	return frame.Record{
+		Public: e.cfg.Key.Public(), ID: e.cfg.Key.ID(), Incarnation: e.inc, Name: e.cfg.Name, Host: e.cfg.Host,
+		Addrs: e.cfg.Addrs, Rings: rings, Ineligible: e.cfg.Ineligible, Meta: e.cfg.Meta,
+	}
+}
+
+// rings is how many hash rings a node keeps neighbours on (ARCHITECTURE: 4). While every
+// node links with every other it is only told.
+const rings = 4
+
+// newRand returns a random source that nobody can foresee.
+func newRand() *mrand.Rand {
+	var seed [32]byte
+	rand.Read(seed[:]) //nolint:errcheck // never fails since Go 1.24: it ends the program instead
+	return mrand.New(mrand.NewChaCha8(seed))
+}
+
+func listenPort(ln net.Listener) uint16 {
+	if a, ok := ln.Addr().(*net.TCPAddr); ok {
+		return a.AddrPort().Port()
+	}
+	return 0
+}
+
+// Incarnation returns the incarnation of this start.
+func (e *Engine) Incarnation() ident.Incarnation { return e.inc }
+
+// Exchange returns the data room of the node.
+func (e *Engine) Exchange() *exchange.Exchange { return e.exchange }
+
+// View returns the present list of members.
+func (e *Engine) View() core.View { return *e.view.Load() }
+
+// Run works until ctx ends, then says goodbye on every link, waits for every goroutine
+// that it started, and returns the first error; nil if ctx ended it.
+func (e *Engine) Run(ctx context.Context) error {
+	defer close(e.ended)
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	group, gctx := errgroup.WithContext(inner)
+	e.group, e.ctx = group, gctx
+	group.Go(func() error {
+		defer cancel() // the owner says goodbye, then everything else ends
+		return e.own(gctx, ctx.Done())
+	})
+	group.Go(func() error { return e.exchange.Run(gctx) })
+	group.Go(func() error {
+		return link.Serve(gctx, e.cfg.Listener, func(nc net.Conn) { e.accept(gctx, nc) })
+	})
+	if e.cfg.Beacons != nil {
+		group.Go(func() error { return e.listenBeacons(gctx) })
+	}
+	err := group.Wait()
+	e.exchange.Close()
+	e.hub.end()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// inDoubt reports messages that may not have arrived.
+func (e *Engine) inDoubt(peer ident.NodeID, inc ident.Incarnation, count uint64) {
+	m := core.Member{Record: frame.Record{ID: peer, Incarnation: inc}}
+	e.hub.report(Change{Note: NoteInDoubt, Count: count, Change: core.Change{At: time.Now(), Member: m}})
+}

@@ -1,0 +1,220 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/espial-go/espial/internal/core"
+	"github.com/espial-go/espial/internal/exchange"
+	"github.com/espial-go/espial/internal/frame"
+)
+
+// goodbyeMax is how long links may take to carry the goodbye.
+const goodbyeMax = 250 * time.Millisecond
+
+// own is the owner goroutine: the only one that touches core, the beacon machine and
+// the table of links. It returns when ctx ends, or after the goodbye once leave is
+// closed.
+func (e *Engine) own(ctx context.Context, leave <-chan struct{}) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var over <-chan time.Time
+	for {
+		if e.leaving && len(e.links) == 0 {
+			return nil
+		}
+		if at, ok := e.next(); ok {
+			timer.Reset(time.Until(at))
+		}
+		var now time.Time
+		select {
+		case f := <-e.inputs:
+			now = time.Now()
+			f(now)
+		case <-timer.C:
+			now = time.Now()
+			e.tick(now)
+		case <-e.poke:
+			now = time.Now()
+		case <-leave:
+			now = time.Now()
+			leave, over = nil, time.After(goodbyeMax)
+			e.goodbye(now)
+		case <-over:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if err := e.turn(now); err != nil {
+			return err
+		}
+	}
+}
+
+// next returns when tick is due.
+func (e *Engine) next() (time.Time, bool) {
+	at, ok := e.core.Next()
+	if e.beacons == nil || e.leaving {
+		return at, ok
+	}
+	if b := e.beacons.Next(); !ok || b.Before(at) {
+		return b, true
+	}
+	return at, true
+}
+
+// tick tells core who was heard, which the readers only note, and lets time pass.
+func (e *Engine) tick(now time.Time) {
+	for _, id := range e.linkIDs() {
+		l := e.links[id]
+		if at := l.conn.Heard(); at.After(l.heard) {
+			l.heard = at
+			e.core.Heard(now, id, at)
+		}
+	}
+	e.core.Tick(now)
+	if e.beacons != nil && !e.leaving {
+		if b := e.beacons.Tick(now); b != nil {
+			e.cfg.Beacons.Send(b)
+		}
+	}
+}
+
+// linkIDs returns the links in order, so that nothing depends on the order of a map.
+func (e *Engine) linkIDs() []core.LinkID {
+	ids := make([]core.LinkID, 0, len(e.links))
+	for id := range e.links {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// goodbye tells every member that this node leaves, and closes the links.
+func (e *Engine) goodbye(now time.Time) {
+	e.leaving = true
+	e.core.Close(now)
+}
+
+// turn carries out what core decided.
+func (e *Engine) turn(now time.Time) error {
+	for _, a := range e.core.Take() {
+		switch a := a.(type) {
+		case core.Send:
+			e.send(a)
+		case core.CloseLink:
+			if l := e.links[a.Link]; l != nil {
+				l.conn.Close(frame.Bye{Code: a.Code, Reason: a.Reason})
+			}
+		case core.Dial:
+			e.dial(a)
+		case core.Change:
+			e.report(a)
+		case core.View:
+			e.show(a)
+		}
+	}
+	e.updatePaths()
+	return nil
+}
+
+// send queues a control frame. A link whose queue is full is closed: its peer does not
+// read.
+func (e *Engine) send(a core.Send) {
+	l := e.links[a.Link]
+	if l == nil {
+		return
+	}
+	if err := l.conn.Send(a.Frame.Append(nil)); err != nil {
+		l.conn.Close(frame.Bye{Code: frame.CodeIdle, Reason: err.Error()})
+	}
+}
+
+// report tells the readers of changes, and the data room what concerns it.
+func (e *Engine) report(c core.Change) {
+	id, inc := c.Member.Record.ID, c.Member.Record.Incarnation
+	switch c.Kind {
+	case core.RemovedNode:
+		if c.Cause == core.CauseLeft {
+			e.exchange.End(id, inc)
+		}
+	case core.NodeRejected:
+		e.refused[id] = core.Rejection{Peer: id, By: c.By, Code: c.Code, Reason: c.Reason}
+	case core.NodeAccepted:
+		delete(e.refused, id)
+	default:
+	}
+	e.hub.report(Change{Change: c})
+}
+
+// show publishes a new view.
+func (e *Engine) show(v core.View) {
+	e.view.Store(&v)
+	pairs := make([]*exchange.Pair, 0, len(v.Members))
+	for _, m := range v.Members {
+		if !m.Self {
+			pairs = append(pairs, e.exchange.Pair(m.Record.ID, m.Record.Incarnation, m.Record.Name))
+		}
+	}
+	e.exchange.SetMembers(pairs)
+}
+
+// refusedMax bounds the refusals that WaitFor can tell of.
+const refusedMax = 64
+
+// Paths is what [Engine.Paths] returns.
+type Paths struct {
+	Count    int              // members that this node can exchange events with
+	Refusals []core.Rejection // by ID: who refused this node, and accepted it not since
+	Changed  <-chan struct{}  // closed when this is out of date
+}
+
+// Paths tells how many members this node can exchange events with.
+func (e *Engine) Paths() Paths {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.paths.Paths
+}
+
+// pathState is Paths with the means to end it.
+type pathState struct {
+	Paths
+	changed chan struct{}
+}
+
+// poked makes the owner look at the paths again.
+func (e *Engine) poked() {
+	select {
+	case e.poke <- struct{}{}:
+	default:
+	}
+}
+
+// updatePaths replaces the paths if they changed.
+func (e *Engine) updatePaths() {
+	count := 0
+	for _, l := range e.links {
+		if l.pair.Opened() && e.listed(l.pair) {
+			count++
+		}
+	}
+	var refusals []core.Rejection
+	for _, r := range e.refused {
+		if r.By == core.ByPeer && len(refusals) < refusedMax {
+			refusals = append(refusals, r)
+		}
+	}
+	slices.SortFunc(refusals, func(a, b core.Rejection) int { return a.Peer.Compare(b.Peer) })
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.paths.Count == count && slices.Equal(e.paths.Refusals, refusals) {
+		return
+	}
+	close(e.paths.changed)
+	changed := make(chan struct{})
+	e.paths = pathState{Paths{Count: count, Refusals: refusals, Changed: changed}, changed}
+}
+
+// listed reports whether the other end of p is a member.
+func (e *Engine) listed(p *exchange.Pair) bool { return e.exchange.Member(p.ID()) == p }

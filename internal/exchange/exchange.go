@@ -1,0 +1,263 @@
+// Package exchange is the data room of a node: it numbers what the node publishes,
+// keeps it until the members have it, and hands what arrives to the subscriptions.
+//
+// It stands beside the owner goroutine, not behind it. Publishers, the readers and
+// the writers of links call it directly; the machines of package session decide
+// behind short locks, which are never held while waiting:
+//
+//	publisher → Broadcast → log → Pair.Fill (writer of a link) → network
+//	network → Pair.Receive (reader of a link) → session.Inbox → mailbox.Box
+//
+// A broadcast is encoded once, into a log that all members share; each member has a
+// cursor on it, so fan-out copies nothing. What goes to one member alone is in a log
+// of that member's own. The node itself is a member like the others: its link is a
+// goroutine that hands what Fill gives to Receive.
+package exchange
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/mailbox"
+	"github.com/espial-go/espial/internal/session"
+)
+
+// Errors of publishing.
+var (
+	ErrNoMember = errors.New("exchange: no such member")
+	ErrClosed   = errors.New("exchange: closed")
+)
+
+// Limits and times of the exchange.
+const (
+	// logBytesMax bounds each log: the broadcast log of the node and the direct log
+	// of each member. A message counts its bytes and 64 more.
+	logBytesMax = 4 << 20
+
+	// directBytesMax bounds the direct logs of a node together.
+	directBytesMax = 256 << 20
+
+	// stallMax is how long a member that takes nothing may hold up the others while
+	// the broadcast log is full; then it loses what it has not taken.
+	stallMax = 2 * time.Second
+
+	// unlinkedMax ends a session that has no link for this long.
+	unlinkedMax = 30 * time.Second
+
+	// pairsMax bounds what is remembered of former members: the numbers that make a
+	// loss exact when they return.
+	pairsMax = 4096
+)
+
+// notSelf is the bit of a message's class that tells the origin not to deliver the
+// broadcast to itself. Other nodes ignore it.
+const notSelf = 0x80
+
+// Config says who publishes and what may be published.
+type Config struct {
+	Self        ident.NodeID
+	Incarnation ident.Incarnation
+	Name        string
+	EventMax    int // bytes of one payload, for what is sent and what is accepted
+
+	// InDoubt is told when a session ends: count messages to peer were queued and not
+	// acknowledged, so they may or may not have arrived. It is called without a lock
+	// and must not block.
+	InDoubt func(peer ident.NodeID, inc ident.Incarnation, count uint64)
+
+	// Opened is told when a pair can carry messages both ways; see [Pair.Opened]. It is
+	// called without a lock and must not block.
+	Opened func()
+}
+
+// Exchange carries the events of one node.
+type Exchange struct {
+	cfg Config
+	box *mailbox.Box
+
+	// members are the pairs that direct messages may name: those that the owner lists
+	// and the node itself. Replaced as a whole, never modified.
+	members atomic.Pointer[map[ident.NodeID]*Pair]
+
+	// linked are the pairs with a link, which a broadcast wakes. As members.
+	linked atomic.Pointer[[]*Pair]
+
+	direct atomic.Int64  // bytes in the direct logs of all pairs
+	closed chan struct{} // closed by Close
+	once   sync.Once
+
+	mu    sync.Mutex    // guards what follows, and every cursor on log
+	log   *session.Log  // what is published to all
+	room  room          // waiting for room in log
+	pairs map[key]*Pair // everybody known, listed or not
+	order []*Pair       // pairs by the time they became known
+	self  *Pair
+
+	skipped uint64 // broadcasts that members lost because they took nothing
+}
+
+// key names one session: the other end and its incarnation. This end's incarnation
+// is the same for the life of the exchange.
+type key struct {
+	id  ident.NodeID
+	inc ident.Incarnation
+}
+
+// New returns an exchange whose only member is the node itself. Run carries it.
+func New(c Config) *Exchange {
+	x := &Exchange{
+		cfg: c, box: mailbox.New(), pairs: map[key]*Pair{}, closed: make(chan struct{}),
+		log: session.NewLog(frame.Broadcast, session.Limits{BytesMax: logBytesMax, EventMax: c.EventMax}),
+	}
+	x.linked.Store(&[]*Pair{})
+	x.self = x.Pair(c.Self, c.Incarnation, c.Name)
+	x.SetMembers(nil)
+	return x
+}
+
+// Pair returns the session with incarnation inc of the node id, and makes it on first
+// use: from then on broadcasts are kept for it.
+func (x *Exchange) Pair(id ident.NodeID, inc ident.Incarnation, name string) *Pair {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	k := key{id, inc}
+	p := x.pairs[k]
+	if p == nil {
+		p = newPair(x, k, name)
+		x.pairs[k] = p
+		x.order = append(x.order, p)
+	}
+	if p.cursor == nil {
+		p.cursor = x.log.Open()
+	}
+	return p
+}
+
+// SetMembers tells whom the owner lists. The exchange keeps the slice.
+func (x *Exchange) SetMembers(pairs []*Pair) {
+	m := make(map[ident.NodeID]*Pair, len(pairs)+1)
+	m[x.cfg.Self] = x.self
+	for _, p := range pairs {
+		m[p.id] = p
+	}
+	x.members.Store(&m)
+}
+
+// Member returns the session with a member, nil if the owner does not list it.
+func (x *Exchange) Member(id ident.NodeID) *Pair { return (*x.members.Load())[id] }
+
+// Broadcast publishes payload to every node that is or was linked within the last 30
+// seconds, and to the node itself unless others is set. It returns when the message is
+// in the log. While the log is full it waits for ctx, and at most 2 s for a member
+// that takes nothing.
+func (x *Exchange) Broadcast(ctx context.Context, others bool, topic string, codec uint8, payload []byte) error {
+	m := session.Message{Topic: topic, Codec: codec, Class: frame.ClassReliable, Payload: payload}
+	if others {
+		m.Class |= notSelf
+	}
+	x.mu.Lock()
+	_, err := x.log.Append(m)
+	for errors.Is(err, session.ErrFull) {
+		room, stall := x.room.wait(), x.stall(time.Now())
+		x.mu.Unlock()
+		if err := x.wait(ctx, room, stall); err != nil {
+			return err
+		}
+		x.mu.Lock()
+		_, err = x.log.Append(m)
+	}
+	x.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	for _, p := range *x.linked.Load() {
+		p.wake()
+	}
+	return nil
+}
+
+// stall looks who keeps the broadcast log full. A member that took nothing for
+// stallMax loses what it has not taken, and the jump of the numbers tells it how much.
+// stall returns how long to wait for room before looking again. The caller holds mu.
+func (x *Exchange) stall(now time.Time) time.Duration {
+	c, since := x.log.Stalled(now)
+	if c == nil {
+		return 0
+	}
+	if left := since.Add(stallMax).Sub(now); left > 0 {
+		return left
+	}
+	x.skipped += c.Skip()
+	return 0
+}
+
+// Direct publishes payload to the member id alone. It returns when the message is in
+// that member's log; while the log is full it waits for ctx.
+func (x *Exchange) Direct(ctx context.Context, id ident.NodeID, topic string, codec uint8, payload []byte) error {
+	p := x.Member(id)
+	if p == nil {
+		return ErrNoMember
+	}
+	m := session.Message{Topic: topic, Codec: codec, Class: frame.ClassReliable, Payload: payload}
+	for {
+		room, err := p.append(m)
+		if err == nil {
+			p.wake()
+			return nil
+		}
+		if !errors.Is(err, session.ErrFull) {
+			return err
+		}
+		if err := x.wait(ctx, room, time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+// wait waits for room, for the end of ctx or of the exchange, or for d.
+func (x *Exchange) wait(ctx context.Context, room <-chan struct{}, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-room:
+	case <-t.C:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-x.closed:
+		return ErrClosed
+	}
+	return nil
+}
+
+// room is a broadcast to everybody who waits for room in a log. The lock that guards
+// the log guards it.
+type room struct{ c chan struct{} }
+
+// wait returns a channel that is closed when there is room.
+func (r *room) wait() <-chan struct{} {
+	if r.c == nil {
+		r.c = make(chan struct{})
+	}
+	return r.c
+}
+
+// open lets everybody try again.
+func (r *room) open() {
+	if r.c != nil {
+		close(r.c)
+		r.c = nil
+	}
+}
+
+// Close makes every waiting publisher return and ends all subscriptions.
+func (x *Exchange) Close() {
+	x.once.Do(func() {
+		close(x.closed)
+		x.box.Close()
+	})
+}

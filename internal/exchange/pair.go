@@ -1,0 +1,320 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/mailbox"
+	"github.com/espial-go/espial/internal/session"
+)
+
+// ErrBreach reports a peer that does not keep to the protocol; its link is closed.
+var ErrBreach = errors.New("exchange: protocol breach")
+
+// Link is what a pair needs of the link that carries it.
+type Link interface {
+	// Wake tells the writer that Fill has something. It never blocks.
+	Wake()
+}
+
+// Pair is the session with one incarnation of one node, in both directions. It
+// outlives links: Attach gives it one, Detach takes it away.
+type Pair struct {
+	x    *Exchange
+	id   ident.NodeID
+	inc  ident.Incarnation
+	name string
+
+	turn chan struct{}        // holds a token while a link carries the pair
+	link atomic.Pointer[Link] // nil while there is none
+
+	parts [frame.Lanes]arrival // used by the reader of the link alone
+	acks  []byte               // scratch of the writer of the link alone
+
+	cursor *session.Cursor // on the broadcast log; nil once the session ended; guarded by x.mu
+
+	mu       sync.Mutex // guards what follows
+	opened   bool       // the peer's OPEN came on this link
+	opening  bool       // our OPEN is to be sent on this link
+	in       [frame.Lanes]*session.Inbox
+	owed     [frame.Lanes]ident.Seq // to acknowledge with the next Fill; 0 for nothing
+	log      *session.Log           // direct messages
+	direct   *session.Cursor        // the peer's cursor on log
+	room     room
+	timer    *time.Timer // wakes the writer for an acknowledgement
+	unlinked time.Time   // since when there is no link; zero while there is one
+}
+
+// arrival is what the reader of a link knows about one lane.
+type arrival struct {
+	session.Assembler
+	skipping bool          // the rest of a message that is too large is still coming
+	route    mailbox.Route // where the last run went
+}
+
+func newPair(x *Exchange, k key, name string) *Pair {
+	p := &Pair{x: x, id: k.id, inc: k.inc, name: name, turn: make(chan struct{}, 1), unlinked: time.Now()}
+	p.log = session.NewLog(frame.Direct, session.Limits{BytesMax: logBytesMax, EventMax: x.cfg.EventMax})
+	p.direct = p.log.Open()
+	for i := range p.parts {
+		p.parts[i].EventMax = x.cfg.EventMax
+		p.in[i] = session.NewInbox(logBytesMax)
+	}
+	return p
+}
+
+// ID returns the node at the other end.
+func (p *Pair) ID() ident.NodeID { return p.id }
+
+// Acquire waits until no other link carries the pair, so that the messages of one link
+// never overtake those of the one before it. It fails if ctx ends or closed is closed
+// first. Between Acquire and release the caller attaches and detaches its link.
+func (p *Pair) Acquire(ctx context.Context, closed <-chan struct{}) (release func(), err error) {
+	select {
+	case p.turn <- struct{}{}:
+		return func() { <-p.turn }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-closed:
+		return nil, ErrClosed
+	}
+}
+
+// Attach gives the pair a link. The reader and the writer of the former one must have
+// ended: messages are handed on in order by one goroutine at a time (MEASURED: fence
+// the old connection before the resume).
+func (p *Pair) Attach(l Link) {
+	p.x.Pair(p.id, p.inc, p.name) // a session that ended begins anew
+	p.mu.Lock()
+	p.opened, p.opening, p.unlinked = false, true, time.Time{}
+	p.mu.Unlock()
+	p.link.Store(&l)
+	p.x.relink(p, true)
+	l.Wake()
+}
+
+// Detach takes the link away; what is not acknowledged waits for the next one.
+func (p *Pair) Detach() {
+	p.link.Store(nil)
+	p.mu.Lock()
+	p.opened, p.unlinked = false, time.Now()
+	p.mu.Unlock()
+	p.x.relink(p, false)
+}
+
+// relink notes that p has a link, or has none.
+func (x *Exchange) relink(p *Pair, linked bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	all := slices.DeleteFunc(slices.Clone(*x.linked.Load()), func(q *Pair) bool { return q == p })
+	if linked {
+		all = append(all, p)
+	}
+	x.linked.Store(&all)
+}
+
+// wake tells the link's writer that there is something to send.
+func (p *Pair) wake() {
+	if l := p.link.Load(); l != nil {
+		(*l).Wake()
+	}
+}
+
+// append adds a direct message, or returns where to wait for room.
+func (p *Pair) append(m session.Message) (<-chan struct{}, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.log.Held()
+	if p.x.direct.Load() > directBytesMax {
+		return p.room.wait(), session.ErrFull
+	}
+	if _, err := p.log.Append(m); err != nil {
+		return p.room.wait(), err
+	}
+	p.x.direct.Add(int64(p.log.Held() - before))
+	return nil, nil
+}
+
+// Fill appends frames for the link to dst, about bytesMax bytes of them: first what
+// opens the session, then acknowledgements, then messages. The writer of the link
+// calls it; the frames stay valid until its next call.
+func (p *Pair) Fill(dst [][]byte, bytesMax int) [][]byte {
+	before := len(dst)
+	p.acks = p.acks[:0]
+	p.mu.Lock()
+	if p.opening {
+		p.opening = false
+		p.acks = p.open().Append(p.acks)
+	}
+	opened := p.opened
+	if opened {
+		dst = p.direct.Take(dst, bytesMax/2)
+	}
+	p.mu.Unlock()
+	if opened {
+		p.x.mu.Lock()
+		if p.cursor != nil {
+			dst = p.cursor.Take(dst, bytesMax)
+		}
+		p.x.mu.Unlock()
+		p.acknowledge(len(dst) > before)
+	}
+	if len(p.acks) > 0 {
+		dst = slices.Insert(dst, before, p.acks)
+	}
+	return dst
+}
+
+// open returns the frame that opens the session on a new link. The caller holds mu.
+func (p *Pair) open() frame.Open {
+	p.x.mu.Lock()
+	first := p.x.log.Next()
+	if p.cursor != nil {
+		first = p.cursor.First()
+	}
+	p.x.mu.Unlock()
+	var o frame.Open
+	for lane := range o.Lanes {
+		o.Lanes[lane] = frame.OpenLane{Received: p.in[lane].Received(), Window: uint32(p.in[lane].Window())}
+	}
+	o.Lanes[frame.Broadcast].First, o.Lanes[frame.Direct].First = first, p.direct.First()
+	return o
+}
+
+// acknowledge appends what is to be acknowledged to acks: what is due, or, if frames
+// leave anyway, all.
+func (p *Pair) acknowledge(anyway bool) {
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for lane, in := range p.in {
+		if n, ok := in.Ack(now, anyway); ok {
+			p.owed[lane] = n
+		}
+		if n := p.owed[lane]; n > 0 {
+			p.acks = frame.Acked{Lane: frame.Lane(lane), Number: n}.Append(p.acks)
+			p.owed[lane] = 0
+		}
+	}
+	p.schedule(now)
+}
+
+// schedule sets the timer for the next acknowledgement that falls due without help.
+// The caller holds mu.
+func (p *Pair) schedule(now time.Time) {
+	var next time.Time
+	for lane := range p.in {
+		if at, ok := p.in[lane].Next(); ok && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	switch {
+	case next.IsZero():
+		return
+	case p.timer == nil:
+		p.timer = time.AfterFunc(next.Sub(now), p.wake)
+	default:
+		p.timer.Reset(next.Sub(now))
+	}
+}
+
+// Receive takes one data frame. Only the reader of the attached link calls it. It
+// never waits. Every error is a breach of the protocol by the peer.
+func (p *Pair) Receive(raw frame.Raw) error {
+	if raw.Type == frame.TypeEvents {
+		ev, err := frame.DecodeEvents(raw.Payload)
+		if err != nil {
+			return err
+		}
+		return p.events(ev, session.Cost(len(raw.Payload), ev.Count))
+	}
+	f, err := frame.Decode(raw)
+	if err != nil {
+		return err
+	}
+	switch f := f.(type) {
+	case frame.Open:
+		return p.resume(f)
+	case frame.Acked:
+		return p.acked(f)
+	default:
+		return fmt.Errorf("%w: %v is no data frame", ErrBreach, raw.Type)
+	}
+}
+
+// resume takes the peer's OPEN: what it has is not sent again, and what it cannot send
+// any more is lost.
+func (p *Pair) resume(o frame.Open) error {
+	var lost [frame.Lanes]uint64
+	p.mu.Lock()
+	if p.opened {
+		p.mu.Unlock()
+		return fmt.Errorf("%w: a second OPEN", ErrBreach)
+	}
+	d, b := o.Lanes[frame.Direct], o.Lanes[frame.Broadcast]
+	_, err := p.direct.Resume(d.Received, int(d.Window))
+	for lane, in := range p.in {
+		var lerr error
+		if lost[lane], lerr = in.Start(o.Lanes[lane].First); lerr != nil {
+			err = lerr
+		}
+	}
+	p.mu.Unlock()
+	p.x.mu.Lock()
+	if p.cursor != nil && err == nil {
+		_, err = p.cursor.Resume(b.Received, int(b.Window))
+	}
+	p.x.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("%w: OPEN: %w", ErrBreach, err)
+	}
+	for lane, count := range lost {
+		p.lost(frame.Lane(lane), count)
+	}
+	p.mu.Lock()
+	p.opened = true
+	p.mu.Unlock()
+	p.wake()
+	if p.x.cfg.Opened != nil {
+		p.x.cfg.Opened()
+	}
+	return nil
+}
+
+// acked takes an acknowledgement of the peer: it makes room in the log, and in the
+// peer's window.
+func (p *Pair) acked(a frame.Acked) error {
+	var err error
+	var pending bool
+	if a.Lane == frame.Direct {
+		p.mu.Lock()
+		before := p.log.Held()
+		err = p.direct.Acked(a.Number)
+		p.x.direct.Add(int64(p.log.Held() - before))
+		pending = p.direct.Pending()
+		p.room.open()
+		p.mu.Unlock()
+	} else {
+		p.x.mu.Lock()
+		if p.cursor != nil {
+			err = p.cursor.Acked(a.Number)
+			pending = p.cursor.Pending()
+		}
+		p.x.room.open()
+		p.x.mu.Unlock()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: ACKED: %w", ErrBreach, err)
+	}
+	if pending {
+		p.wake()
+	}
+	return nil
+}

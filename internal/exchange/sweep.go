@@ -1,0 +1,214 @@
+package exchange
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/mailbox"
+)
+
+// sweepInterval is how often sessions are looked at that nobody uses.
+const sweepInterval = time.Second
+
+// Run carries messages of the node to itself and ends the sessions of nodes that
+// are gone, until ctx ends.
+func (x *Exchange) Run(ctx context.Context) error {
+	t := time.NewTicker(sweepInterval)
+	defer t.Stop()
+	l := newLoop(x.self)
+	x.self.Attach(l)
+	defer x.self.Detach()
+	for {
+		select {
+		case <-l.wake:
+			if err := l.turn(); err != nil {
+				return err
+			}
+		case now := <-t.C:
+			x.sweep(now)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// loop is the link of a node to itself.
+type loop struct {
+	p      *Pair
+	wake   chan struct{}
+	frames [][]byte
+}
+
+func newLoop(p *Pair) *loop { return &loop{p: p, wake: make(chan struct{}, 1)} }
+
+// Wake implements [Link].
+func (l *loop) Wake() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// turnMax is how many bytes the node hands itself between two looks at the clock.
+const turnMax = 64 << 10
+
+// turn hands the node what is there for it.
+func (l *loop) turn() error {
+	for {
+		l.frames = l.p.Fill(l.frames[:0], turnMax)
+		if len(l.frames) == 0 {
+			return nil
+		}
+		for _, b := range l.frames {
+			if err := l.frame(b); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// frame receives one buffer of Fill, which holds one frame or several.
+func (l *loop) frame(b []byte) error {
+	for len(b) > 0 {
+		raw, n, err := frame.Next(b)
+		if err == nil {
+			err = l.p.Receive(raw)
+		}
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// sweep ends sessions without a link and forgets the oldest ones that ended.
+func (x *Exchange) sweep(now time.Time) {
+	x.mu.Lock()
+	x.log.Trim()
+	pairs := slices.Clone(x.order)
+	x.mu.Unlock()
+	for _, p := range pairs {
+		if p.idle(now) {
+			x.end(p)
+		}
+	}
+	x.forget()
+}
+
+// idle reports whether p was without a link for too long.
+func (p *Pair) idle(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.log.Trim()
+	return !p.unlinked.IsZero() && now.Sub(p.unlinked) >= unlinkedMax
+}
+
+// End ends the session with one incarnation of a node for good, because that
+// incarnation left or was replaced.
+func (x *Exchange) End(id ident.NodeID, inc ident.Incarnation) {
+	x.mu.Lock()
+	p := x.pairs[key{id, inc}]
+	x.mu.Unlock()
+	if p != nil && p != x.self {
+		x.end(p)
+	}
+}
+
+// end gives up what p has not acknowledged. The numbers go on: should p return, they
+// tell it what it missed.
+func (x *Exchange) end(p *Pair) {
+	var doubt uint64
+	x.mu.Lock()
+	if p.cursor != nil {
+		doubt += span(p.cursor.InDoubt())
+		p.cursor.Close()
+		p.cursor = nil
+	}
+	x.room.open()
+	x.mu.Unlock()
+	p.mu.Lock()
+	before := p.log.Held()
+	doubt += span(p.direct.InDoubt())
+	p.direct.Skip()
+	x.direct.Add(int64(p.log.Held() - before))
+	p.room.open()
+	p.mu.Unlock()
+	if doubt > 0 && x.cfg.InDoubt != nil {
+		x.cfg.InDoubt(p.id, p.inc, doubt)
+	}
+}
+
+// span returns how many numbers there are from the first to the last.
+func span(from, to ident.Seq) uint64 {
+	if from > to {
+		return 0
+	}
+	return uint64(to - from + 1)
+}
+
+// forget drops the oldest ended sessions beyond the limit.
+func (x *Exchange) forget() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	over := len(x.order) - pairsMax
+	x.order = slices.DeleteFunc(x.order, func(p *Pair) bool {
+		if over <= 0 || p.cursor != nil || p == x.self {
+			return false
+		}
+		over--
+		delete(x.pairs, key{p.id, p.inc})
+		return true
+	})
+}
+
+// Opened reports whether messages can travel both ways now.
+func (p *Pair) Opened() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.opened
+}
+
+// Drained reports whether every member with a link has acknowledged everything.
+func (x *Exchange) Drained() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, p := range *x.linked.Load() {
+		if p != x.self && p.cursor != nil && p.cursor.Done()+1 != x.log.Next() {
+			return false
+		}
+		if !p.drained() {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Pair) drained() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.direct.Done()+1 == p.log.Next()
+}
+
+// Figures returns what waits and what was lost, for people.
+func (x *Exchange) Figures() (queues, dropped map[string]uint64) {
+	waiting, overflow := x.box.Figures()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return map[string]uint64{
+			"subscriptions":   waiting,
+			"broadcast_bytes": uint64(x.log.Held()),
+			"direct_bytes":    uint64(max(x.direct.Load(), 0)),
+		}, map[string]uint64{
+			"subscriptions": overflow,
+			"stalled":       x.skipped,
+		}
+}
+
+// Subscribe adds a subscription to a checked pattern.
+func (x *Exchange) Subscribe(pattern string, o mailbox.Options) (*mailbox.Queue, error) {
+	return x.box.Subscribe(pattern, o)
+}
