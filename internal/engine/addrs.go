@@ -18,10 +18,10 @@ var ErrAdvertise = errors.New("engine: nothing to advertise")
 // scheme is the scheme of addresses that take TLS over TCP.
 const scheme = "tcp"
 
-// advertised returns the addresses that others are told, the preferred first, for a
+// Advertised returns the addresses that others are told, the preferred first, for a
 // listener at listen. what is the user's wish: an IP with or without a port, an
 // interface, a subnet, or nothing.
-func advertised(what string, listen netip.AddrPort, local []Local) ([]frame.Addr, error) {
+func Advertised(what string, listen netip.AddrPort, local []Local) ([]frame.Addr, error) {
 	port := listen.Port()
 	if what == "" {
 		if !listen.Addr().IsUnspecified() {
@@ -107,8 +107,8 @@ type Local struct {
 	Prefix    netip.Prefix
 }
 
-// locals returns the addresses of the interfaces that are up.
-func locals() ([]Local, error) {
+// Locals returns the addresses of the interfaces that are up.
+func Locals() ([]Local, error) {
 	ifs, err := net.Interfaces()
 	if err != nil {
 		return nil, err

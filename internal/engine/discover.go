@@ -94,6 +94,25 @@ func (e *Engine) Peers() []Peer {
 	return peers
 }
 
+// Self returns this node as its members see it.
+func (e *Engine) Self() core.Member {
+	for _, m := range e.View().Members {
+		if m.Self {
+			return m
+		}
+	}
+	return core.Member{Record: e.record(), Self: true}
+}
+
+// RTTs returns the smoothed round-trip times of the linked members.
+func (e *Engine) RTTs() map[ident.NodeID]time.Duration {
+	out := map[ident.NodeID]time.Duration{}
+	for _, p := range e.Peers() {
+		out[p.Member.Record.ID] = p.RTT
+	}
+	return out
+}
+
 // Changes returns a feed that begins with the present members and then has every
 // change. It registers now.
 func (e *Engine) Changes(ctx context.Context) *Feed {

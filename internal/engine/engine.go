@@ -161,7 +161,8 @@ func New(cfg Config) (*Engine, error) {
 			Linked: e.linked, Nonce: newNonce,
 		}, newRand())
 	}
-	return e, e.turn(time.Now())
+	e.view.Store(&core.View{Members: []core.Member{{Record: e.core.Self(), Self: true, Since: time.Now()}}})
+	return e, nil
 }
 
 // record is what this node says about itself.

@@ -20,6 +20,9 @@ func (e *Engine) own(ctx context.Context, leave <-chan struct{}) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var over <-chan time.Time
+	if err := e.turn(time.Now()); err != nil {
+		return err
+	}
 	for {
 		if e.leaving && len(e.links) == 0 {
 			return nil
