@@ -14,7 +14,7 @@ import (
 // none has any more, then starts the dials that are due and shows the new view.
 func (c *Core) settle(now time.Time) {
 	c.carry(now)
-	if !c.leaving {
+	if at, due := c.dials.Next(); due && !at.After(now) && !c.leaving {
 		for _, s := range c.dials.Tick(now) {
 			c.pins[s.Number] = s.ID
 			c.act(Dial{Number: s.Number, Addr: s.Addr, Pin: s.ID, Source: s.Source})

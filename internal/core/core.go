@@ -47,10 +47,11 @@ type Core struct {
 	detector *fault.Detector
 	dials    *dial.Scheduler
 
-	links  map[LinkID]*link       // reported up and not yet down
-	peers  map[ident.NodeID]*link // of each pair the one that counts
-	grants map[ident.NodeID]grant // the arbiter's last yes to each peer
-	serial uint64                 // of the last grant
+	links   map[LinkID]*link       // reported up and not yet down
+	peers   map[ident.NodeID]*link // of each pair the one that counts
+	awaited []*link                // whose peer's record has not come, oldest first; and some others
+	grants  map[ident.NodeID]grant // the arbiter's last yes to each peer
+	serial  uint64                 // of the last grant
 
 	pins    map[uint64]ident.NodeID // who was expected of the dials in flight
 	named   map[ident.NodeID]string // what named a node first that is not listed yet

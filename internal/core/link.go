@@ -156,6 +156,7 @@ func (c *Core) LinkUp(now time.Time, l Link) {
 		}
 	}
 	c.peers[l.Peer] = n
+	c.awaited = append(c.awaited, n)
 	c.changed = true
 	c.accepted(now, n)
 	c.table.FixJoin(l.Join)
@@ -171,6 +172,7 @@ func (c *Core) LinkDown(now time.Time, id LinkID, how Closed) {
 	}
 	c.enter(now)
 	defer c.settle(now)
+	l.closed = true
 	delete(c.links, id)
 	if c.peers[l.Peer] != l {
 		return // another link took its place, or the peer is not wanted any more
@@ -258,26 +260,24 @@ func (c *Core) sorted() []*link {
 
 // expire closes links over which the peer's record does not come.
 func (c *Core) expire(now time.Time) {
-	for _, l := range c.sorted() {
-		if l.late(now) {
-			c.close(l, frame.CodeProtocol, "no record of the peer")
+	for {
+		at, ok := c.nextExpiry()
+		if !ok || now.Before(at) {
+			return
 		}
+		c.close(c.awaited[0], frame.CodeProtocol, "no record of the peer")
 	}
 }
 
 // nextExpiry returns when expire has something to do.
 func (c *Core) nextExpiry() (at time.Time, ok bool) {
-	for _, l := range c.peers {
-		if due := l.since.Add(recordWithin); !l.listed && !l.closed && (!ok || due.Before(at)) {
-			at, ok = due, true
-		}
+	for len(c.awaited) > 0 && (c.awaited[0].listed || c.awaited[0].closed) {
+		c.awaited = c.awaited[1:]
 	}
-	return at, ok
-}
-
-// late reports whether the peer's record should be here.
-func (l *link) late(now time.Time) bool {
-	return !l.listed && !l.closed && !now.Before(l.since.Add(recordWithin))
+	if len(c.awaited) == 0 {
+		return time.Time{}, false
+	}
+	return c.awaited[0].since.Add(recordWithin), true
 }
 
 func (c *Core) act(a Action) { c.out = append(c.out, a) }

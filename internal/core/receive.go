@@ -46,16 +46,22 @@ func (c *Core) Learn(now time.Time, id LinkID, rs []frame.Record) {
 	}
 	c.enter(now)
 	defer c.settle(now)
-	before := c.table.Hash()
 	for _, r := range rs {
 		if r.ID == l.Peer && r.Incarnation == l.Incarnation && !l.listed && c.peers[l.Peer] == l {
 			c.list(now, l, r)
 		} else {
-			c.table.Merge(r)
+			c.merge(r)
 		}
 	}
+}
+
+// merge takes a record that says nothing about who is linked.
+func (c *Core) merge(r frame.Record) {
+	before, listed := c.table.Get(r.ID)
+	c.table.Merge(r)
+	after, _ := c.table.Get(r.ID)
 	// A join number is no change that the table reports, but it belongs in the view.
-	c.changed = c.changed || c.table.Hash() != before
+	c.changed = c.changed || listed && after.Record.Version != before.Record.Version
 }
 
 // list takes the record that the peer of a fresh link sent about itself.
