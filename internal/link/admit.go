@@ -55,15 +55,22 @@ type Policy struct {
 // protocol or a broken connection. After an error the connection is closed.
 func (c *Conn) Admit(ctx context.Context, p Policy) (admission.Up, error) {
 	stop := context.AfterFunc(ctx, func() {
-		_ = c.raw.Close() //nolint:errcheck // wakes the read below
+		_ = c.raw.Close() // wakes the read below
 	})
 	defer stop()
 	a := admit{c: c, p: p, m: admission.New(p.Config, admission.Facts{
 		Verified: admission.Verified{ID: c.peer, Remote: c.Remote(), Cipher: c.Cipher()},
 		Dialed:   c.Dialed(), AES: c.AES(),
 	})}
+	defer a.wait(ctx)
 	up, err := a.run(ctx)
 	if err == nil {
+		err = c.broken(nil) // closed at this moment
+	}
+	if err == nil {
+		c.mu.Lock()
+		c.stage = admitted
+		c.mu.Unlock()
 		return up, nil
 	}
 	if refused, ok := errors.AsType[*RefusedError](err); ok && refused.Refusal.By == admission.Self {
@@ -78,7 +85,7 @@ func (c *Conn) linger() {
 	if !ok || cw.CloseWrite() != nil || c.raw.SetReadDeadline(time.Now().Add(lingerTimeout)) != nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, c.raw, admissionBytesMax) //nolint:errcheck // until the peer closed, or the time is over
+	_, _ = io.CopyN(io.Discard, c.raw, admissionBytesMax) // until the peer closes
 }
 
 // admit is admission under way.
@@ -90,6 +97,7 @@ type admit struct {
 	heard time.Time // when hello was read
 	read  int       // bytes
 	up    *admission.Up
+	late  <-chan admission.Verdict // of a filter that did not answer in time
 }
 
 // run carries out what the machine says and feeds it what arrives, until the end.
@@ -128,7 +136,7 @@ func (a *admit) next() (f frame.Frame, bad, err error) {
 		case !errors.Is(err, frame.ErrShort):
 			return nil, err, nil
 		case a.read >= admissionBytesMax:
-			return nil, nil, fmt.Errorf("link: more than %d bytes before admission", admissionBytesMax)
+			return nil, nil, fmt.Errorf("%w: more than %d bytes", admission.ErrBreach, admissionBytesMax)
 		}
 		a.c.in = slices.Grow(a.c.in, 1<<10)
 		n, err = a.c.tls.Read(a.c.in[len(a.c.in):cap(a.c.in)])
@@ -173,8 +181,9 @@ func (a *admit) judge(ctx context.Context, ask admission.Ask) admission.Verdict 
 	ctx, cancel := context.WithTimeout(ctx, JudgeTimeout)
 	defer cancel()
 	answer := make(chan admission.Verdict, 1)
-	var filter sync.WaitGroup // never waited for: a filter that hangs costs its own goroutine
+	var filter sync.WaitGroup // wait waits for its end by the channel, and not for ever
 	filter.Go(func() {
+		defer close(answer)
 		defer func() {
 			if recover() != nil {
 				answer <- admission.Verdict{Reason: "the filter panicked"}
@@ -186,6 +195,20 @@ func (a *admit) judge(ctx context.Context, ask admission.Ask) admission.Verdict 
 	case v := <-answer:
 		return v
 	case <-ctx.Done():
+		a.late = answer
 		return admission.Verdict{Reason: "the filter did not answer in time"}
+	}
+}
+
+// wait waits for a filter that was too late, until the node ends. The connection is
+// closed by then, but its place among those under way is not free: so a filter that
+// hangs cannot pile up goroutines.
+func (a *admit) wait(ctx context.Context) {
+	if a.late == nil {
+		return
+	}
+	select {
+	case <-a.late:
+	case <-ctx.Done():
 	}
 }

@@ -37,6 +37,15 @@ const (
 	Acceptor
 )
 
+// stage is how far a connection came.
+type stage uint8
+
+const (
+	proved   stage = iota // the handshake is done
+	admitted              // both ends said ACCEPT
+	running               // Run was called
+)
+
 // Conn is a connection whose handshake is done. Admit comes next, then Run.
 type Conn struct {
 	raw  *buffer
@@ -56,7 +65,7 @@ type Conn struct {
 	control []byte     // frames to send ahead of data
 	bye     []byte     // the last frame, once closing is closed
 	cause   error      // what Run returns, once this end decided that the link ends
-	running bool
+	stage   stage
 
 	signaled atomic.Bool   // wake holds a token, or is about to
 	wake     chan struct{} // the writer waits for it
@@ -159,8 +168,8 @@ func (c *Conn) Queued() int {
 func (c *Conn) Closed() <-chan struct{} { return c.closing }
 
 // Close sends what is queued and then bye, for a short time at most, and ends the
-// connection. It does not wait. Only the first call counts, and none after the link
-// broke.
+// connection. It does not wait. Before admission it ends the connection without a word.
+// Only the first call counts, and none after the link broke.
 func (c *Conn) Close(bye frame.Bye) { c.shut(bye, errClosed) }
 
 // errClosed is the cause of a link that this end closed on purpose.
@@ -168,34 +177,39 @@ var errClosed = errors.New("link: closed")
 
 // shut begins the end of the link: the writer says bye, and Run returns cause.
 func (c *Conn) shut(bye frame.Bye, cause error) {
-	running, first := c.decide(bye, cause)
+	at, first := c.decide(bye, cause)
 	if !first {
 		return
 	}
 	close(c.closing)
-	if !running {
-		_ = c.raw.Close() //nolint:errcheck // nothing is running that could tell
-		return
-	}
 	// A write in progress fails when the time is over, and with it the link.
-	_ = c.raw.SetWriteDeadline(time.Now().Add(closeTimeout)) //nolint:errcheck // closing
+	_ = c.raw.SetWriteDeadline(time.Now().Add(closeTimeout))
+	if at == running {
+		return // the writer does the rest
+	}
+	if at == admitted {
+		// The peer may wait for frames already. Nothing but admission was sent before,
+		// so the socket has room for this.
+		_, _ = c.tls.Write(c.bye)
+	}
+	_ = c.raw.Close()
 }
 
 // abort ends the link at once and without a word; Run returns cause.
 func (c *Conn) abort(cause error) {
 	c.decide(frame.Bye{}, cause)
-	_ = c.raw.Close() //nolint:errcheck // wakes reader and writer, who return cause
+	_ = c.raw.Close() // wakes reader and writer, who return cause
 }
 
 // decide notes why this end ends the link, unless it did already.
-func (c *Conn) decide(bye frame.Bye, cause error) (running, first bool) {
+func (c *Conn) decide(bye frame.Bye, cause error) (at stage, first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cause != nil {
-		return c.running, false
+		return c.stage, false
 	}
 	c.bye, c.cause = bye.Append(nil), cause
-	return c.running, true
+	return c.stage, true
 }
 
 // broken returns why the link ends: what this end decided, or else err.

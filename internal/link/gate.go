@@ -69,7 +69,7 @@ const (
 // descriptor left, it waits a little and tries again.
 func Serve(ctx context.Context, ln net.Listener, take func(net.Conn)) error {
 	stop := context.AfterFunc(ctx, func() {
-		_ = ln.Close() //nolint:errcheck // only wakes Accept
+		_ = ln.Close() // only wakes Accept
 	})
 	defer stop()
 	pause := acceptPauseMin

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,29 +61,42 @@ type Handler interface {
 // what broke the link: [ErrOverflow], the error of [Handler.Receive], a breach of the
 // protocol, or the connection's error. It is called once.
 func (c *Conn) Run(ctx context.Context, h Handler) error {
+	err := c.raw.SetDeadline(time.Time{})
+	if err = c.begin(err); err == nil {
+		err = c.move(ctx, h)
+	}
+	c.decide(frame.Bye{}, err) // for Send, where nobody decided before
+	if err = errors.Join(c.broken(nil), ignoreClosed(c.raw.Close())); errors.Is(err, errClosed) {
+		return nil
+	}
+	return err
+}
+
+// begin marks the link as running unless it was closed before, or cannot begin because
+// of err.
+func (c *Conn) begin(err error) error {
 	c.mu.Lock()
-	c.running = true
-	c.mu.Unlock()
-	if err := c.raw.SetDeadline(time.Time{}); err != nil {
-		c.abort(err) // closed before; the cause of that counts
+	defer c.mu.Unlock()
+	if c.cause == nil && err == nil {
+		c.stage = running
+		return nil
 	}
-	if c.ending() {
-		c.abort(errClosed) // closed before running was set, or at this moment
-	}
+	return cmp.Or(c.cause, err)
+}
+
+// move runs reader and writer until both ended.
+func (c *Conn) move(ctx context.Context, h Handler) error {
 	c.raw.hold()
 	g, gctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() { c.abort(context.Cause(ctx)) })
 	defer stop()
-	done := context.AfterFunc(gctx, func() {
-		_ = c.raw.Close() //nolint:errcheck // wakes reader and writer, whose errors count
+	wake := context.AfterFunc(gctx, func() {
+		_ = c.raw.Close() // wakes reader and writer, whose errors count
 	})
-	defer done()
+	defer wake()
 	g.Go(func() error { return c.read(h) })
 	g.Go(func() error { return c.write(gctx, h) })
-	if err := g.Wait(); !errors.Is(err, errClosed) {
-		return err
-	}
-	return nil
+	return g.Wait()
 }
 
 // Send queues an encoded control frame. It does not wait. If more than 1 MiB is queued,
@@ -289,7 +303,7 @@ func (r *reader) fill() error {
 
 // drain takes what still comes and throws it away, until the connection is closed.
 func (r *reader) drain() {
-	_, _ = io.Copy(io.Discard, r.c.raw) //nolint:errcheck // its end is all that counts
+	_, _ = io.Copy(io.Discard, r.c.raw) // its end is all that counts
 }
 
 // hand gives the complete frames in the buffer to the handler, up to a BYE, which ends
