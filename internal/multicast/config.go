@@ -1,0 +1,84 @@
+package multicast
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// GroupDefault is the IPv4 group and port: an address of the administratively scoped
+// block (RFC 2365), which nobody else was found to use, and the port of espial.
+const GroupDefault = "239.255.77.82:27272"
+
+// group6Default is the IPv6 group: transient and of link-local scope (ff12), with a
+// group ID above 0x80000000, the range for those that choose one (RFC 3307, section
+// 4.3).
+const group6Default = "ff12::8e51:4d52"
+
+// Limits and defaults.
+const (
+	ttlMax        = 255
+	rescanDefault = 5 * time.Second
+	rescanMin     = 10 * time.Millisecond
+)
+
+// Config holds the settings of a [Carrier]. The zero value of a field means its default.
+type Config struct {
+	// Group is the IPv4 group with its UDP port. Default [GroupDefault].
+	Group netip.AddrPort
+
+	// Group6 is the IPv6 group. Default ff12::8e51:4d52 with the port of Group.
+	Group6 netip.AddrPort
+
+	// Interface names the one interface to use. Default: every suitable one.
+	Interface string
+
+	// NoLoopback hides the datagrams from other nodes on this host (on Windows: those
+	// of other nodes from this one). The loopback interface is then not used.
+	NoLoopback bool
+
+	// TTL is how many hops a datagram to the group lives. Default 1: it passes no
+	// router. At most 255. IPv6 datagrams pass none whatever it says, as the default
+	// of Group6 has link-local scope.
+	TTL int
+
+	// Rescan is the time between two readings of the list of interfaces. Default 5 s,
+	// at least 10 ms.
+	Rescan time.Duration
+
+	// Logger receives operational messages. Default: discard.
+	Logger *slog.Logger
+}
+
+// withDefaults returns a copy with every zero field set, or an error that names the
+// first field out of range.
+func (c Config) withDefaults() (Config, error) {
+	if !c.Group.IsValid() {
+		c.Group = netip.MustParseAddrPort(GroupDefault)
+	}
+	if !c.Group6.IsValid() {
+		c.Group6 = netip.AddrPortFrom(netip.MustParseAddr(group6Default), c.Group.Port())
+	}
+	if c.TTL == 0 {
+		c.TTL = 1
+	}
+	if c.Rescan == 0 {
+		c.Rescan = rescanDefault
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	g, g6 := c.Group.Addr(), c.Group6.Addr()
+	switch {
+	case !g.Is4() || !g.IsMulticast() || c.Group.Port() == 0:
+		return c, fmt.Errorf("multicast: Group %v is not an IPv4 group with a port", c.Group)
+	case !g6.Is6() || g6.Is4In6() || !g6.IsMulticast() || g6.Zone() != "" || c.Group6.Port() == 0:
+		return c, fmt.Errorf("multicast: Group6 %v is not an IPv6 group with a port and without a zone", c.Group6)
+	case c.TTL < 1 || c.TTL > ttlMax:
+		return c, fmt.Errorf("multicast: TTL %d is not between 1 and %d", c.TTL, ttlMax)
+	case c.Rescan < rescanMin:
+		return c, fmt.Errorf("multicast: Rescan %v is below %v", c.Rescan, rescanMin)
+	}
+	return c, nil
+}
