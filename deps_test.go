@@ -19,6 +19,7 @@ var layers = map[string][]string{
 	"internal/glob":   {},
 	"internal/frame":  {"internal/ident"},
 	"internal/packet": {"internal/ident"},
+	"internal/term":   {},
 
 	// 2: machines. No machine knows another one.
 	"internal/fault":     {"internal/ident"},
@@ -27,7 +28,7 @@ var layers = map[string][]string{
 	"internal/beacon":    {"internal/ident", "internal/packet"},
 	"internal/session":   {"internal/ident", "internal/frame"},
 	"internal/admission": {"internal/ident", "internal/frame", "internal/glob"},
-	"internal/mailbox":   {"internal/ident", "internal/glob"},
+	"internal/mailbox":   {"internal/ident", "internal/glob", "internal/frame"},
 
 	// 3: the machines composed, their simulation, and I/O without decisions.
 	"internal/core": {
@@ -60,13 +61,13 @@ var layers = map[string][]string{
 	},
 
 	// 7: programs. Every package under examples/ has the rule of "examples".
-	"cmd/espial": {"", "internal/control"},
+	"cmd/espial": {"", "internal/control", "internal/term"},
 	"examples":   {""},
 }
 
 // pure lists the packages without I/O, goroutines and locks.
 var pure = []string{
-	"internal/ident", "internal/glob", "internal/frame", "internal/packet",
+	"internal/ident", "internal/glob", "internal/frame", "internal/packet", "internal/term",
 	"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
 	"internal/admission", "internal/core", "internal/sim",
 }
