@@ -15,10 +15,13 @@ import (
 
 // Beacons carries discovery datagrams. Package multicast does it over UDP.
 type Beacons interface {
-	// Run receives until ctx ends. It calls receive for each datagram, one at a time;
-	// b is valid until receive returns. moved is called when the interfaces of the
-	// host changed.
+	// Run receives until ctx ends, and closes. It calls receive for each datagram, from
+	// several goroutines; b is valid until receive returns. moved is called when the
+	// interfaces of the host changed.
 	Run(ctx context.Context, receive func(b []byte, from netip.AddrPort, inSubnet bool), moved func()) error
+
+	// Close ends what was opened; the end of Run does it too.
+	Close()
 
 	// Send sends b to the group on every interface. It does not wait.
 	Send(b []byte)

@@ -1,0 +1,95 @@
+package espial
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Kind says what a [Change] reports. Its text is stable.
+type Kind string
+
+// The kinds of changes. Their names, and every name that begins with "espial.",
+// are no topics: publishing or subscribing under them is an error.
+const (
+	Listening     Kind = "listening"       // the node takes links; Addrs says where
+	AddedNode     Kind = "added_node"      // a member came
+	RemovedNode   Kind = "removed_node"    // a member is gone; Cause says why
+	UpdatedNode   Kind = "updated_node"    // a member changed its metadata, name or addresses
+	SuspectedNode Kind = "suspected_node"  // a member is silent and may be removed
+	NodeAccepted  Kind = "node_accepted"   // admission let a node in
+	NodeRejected  Kind = "node_rejected"   // admission refused a node, here or there: By
+	PeerAdded     Kind = "peer_added"      // a link to a member came up
+	PeerRemoved   Kind = "peer_removed"    // the link to a member is gone
+	Connected     Kind = "connected"       // the first peer came
+	Disconnected  Kind = "disconnected"    // the last peer is gone
+	Split         Kind = "split"           // members fell silent together: a judgement, see Missing
+	Healed        Kind = "healed"          // one of the missing came back
+	Lagged        Kind = "lagged"          // Count changes or events were lost on the way to a reader
+	InDoubt       Kind = "espial.in_doubt" // a session ended; Count messages to Member may not have arrived
+)
+
+// Causes of a [RemovedNode].
+const (
+	CauseLeft     = "left"     // it said goodbye
+	CauseFailed   = "failed"   // it did not
+	CauseExpelled = "expelled" // the cluster put it out
+)
+
+// Change is one step in what this node knows of the cluster. Fields that do not
+// apply to its Kind are zero.
+type Change struct {
+	Kind    Kind
+	At      time.Time // when this node saw it
+	Member  Member    // whom it is about; with NodeRejected what little is known
+	Cause   string    // RemovedNode: left, failed or expelled
+	Source  string    // AddedNode: the first source that named the member here
+	By      string    // NodeRejected: self or peer
+	Code    string    // NodeRejected: filter, cluster, version, cipher, name …
+	Reason  string    // NodeRejected: its words; may be remote text, so quote it for a terminal
+	Addrs   []string  // Listening: where the node takes links
+	Control string    // Listening: the path of the control socket, if there is one
+	Present []NodeID  // Split: who still answers, this node included
+	Missing []NodeID  // Split: who does not; Healed: who is back
+	Count   uint64    // Lagged, InDoubt: how many
+	Unknown bool      // Lagged: more than Count, and nobody can say how many
+}
+
+// MarshalJSON returns the stable shape that the command espial up --json prints.
+func (c Change) MarshalJSON() ([]byte, error) {
+	type member struct {
+		ID          NodeID            `json:"id"`
+		Name        string            `json:"name,omitempty"`
+		Incarnation string            `json:"incarnation,omitempty"`
+		Addrs       []string          `json:"addrs,omitempty"`
+		Meta        map[string]string `json:"meta,omitempty"`
+	}
+	shape := struct {
+		Time    string   `json:"time"`
+		Change  Kind     `json:"change"`
+		Member  *member  `json:"member,omitempty"`
+		Cause   string   `json:"cause,omitempty"`
+		Source  string   `json:"source,omitempty"`
+		By      string   `json:"by,omitempty"`
+		Code    string   `json:"code,omitempty"`
+		Reason  string   `json:"reason,omitempty"`
+		Addrs   []string `json:"addrs,omitempty"`
+		Control string   `json:"control,omitempty"`
+		Present []NodeID `json:"present,omitempty"`
+		Missing []NodeID `json:"missing,omitempty"`
+		Count   uint64   `json:"count,omitempty"`
+		Unknown bool     `json:"unknown,omitempty"`
+	}{
+		Time: c.At.Format(time.RFC3339Nano), Change: c.Kind, Cause: c.Cause, Source: c.Source,
+		By: c.By, Code: c.Code, Reason: c.Reason, Addrs: c.Addrs, Control: c.Control,
+		Present: c.Present, Missing: c.Missing, Count: c.Count, Unknown: c.Unknown,
+	}
+	if c.Member.ID != (NodeID{}) {
+		shape.Member = &member{
+			ID: c.Member.ID, Name: c.Member.Name, Addrs: c.Member.Addrs, Meta: c.Member.Metadata,
+		}
+		if c.Member.Incarnation != 0 {
+			shape.Member.Incarnation = incarnationText(c.Member.Incarnation)
+		}
+	}
+	return json.Marshal(shape)
+}

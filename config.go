@@ -1,0 +1,197 @@
+package espial
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"time"
+
+	"github.com/espial-go/espial/internal/glob"
+)
+
+// Config holds the settings of a [Node]. The zero value of every field but
+// Cluster means its default, so a literal names only what differs. [Start] copies
+// the Config; later changes have no effect.
+type Config struct {
+	// Cluster names the cluster to join; nodes of other clusters are ignored.
+	// One DNS label: 1 to 63 of a-z, 0-9, '-' and '_', first and last a letter or
+	// digit. Required.
+	Cluster string
+
+	// Name is what this node is called, one DNS label. Several nodes may share a
+	// name. Default: the first label of the host's name, lower-cased.
+	Name string
+
+	// Listen is the TCP address for links, IP:port. Default 0.0.0.0:27272, or
+	// a free port if 27272 is taken. A given port that is taken is an error; port 0
+	// asks for a free one.
+	Listen string
+
+	// Advertise is the address that others are told, as an IP with or without a
+	// port, an interface, or a subnet (CIDR) of which this host has an address.
+	// Default: the address of Listen, or every suitable one if that is a wildcard.
+	Advertise string
+
+	// Seeds are addresses (host:port) to try for the life of the node, at least one
+	// of them every second. At most 256.
+	Seeds []string
+
+	// Multicast sets how nodes find each other on a network segment.
+	Multicast Multicast
+
+	// KeyFile holds the node's private key, Ed25519 or P-256 as PEM (PKCS #8), with
+	// file mode 0600 or stricter. Default: a new key at each start.
+	KeyFile string
+
+	// Metadata is told to every member, at most 256 pairs and 16 KiB in all;
+	// [Node.SetMetadata] changes it.
+	Metadata map[string]string
+
+	// Ineligible keeps the node from ever being leader.
+	Ineligible bool
+
+	// Admit decides whether a node may join: nil admits, an error refuses, and its
+	// text reaches the other side. It is called on a goroutine of its own, for
+	// each new link, and has 2 s; a panic or a later answer refuses. A cluster is as
+	// closed as its most lenient member. Default: everybody is admitted.
+	Admit func(ctx context.Context, v Verified, c Claimed) error
+
+	// RequireAES refuses links whose cipher is not TLS_AES_128_GCM_SHA256, which is
+	// what two CPUs with AES instructions agree on.
+	RequireAES bool
+
+	// SuspectAfter is how long a silent member stays unsuspected. Default 1 s, at
+	// least 100 ms. It is also twice the time between probes.
+	SuspectAfter time.Duration
+
+	// RemoveAfter is how long a silent member stays a member. Default three times
+	// SuspectAfter; at least twice.
+	RemoveAfter time.Duration
+
+	// EventMax bounds the payload of one event, in bytes. Default 1 MiB, at most
+	// 64 MiB. It holds for what this node sends and for what it accepts.
+	EventMax int
+
+	// Control opens the control socket by which the espial command reaches this
+	// node: a Unix socket of mode 0600. Failing to create it is a warning in the log.
+	Control bool
+
+	// Logger receives operational messages. Default: discard.
+	Logger *slog.Logger
+}
+
+// Multicast holds the settings of discovery by multicast. Multicast beacons are
+// only a hint where a node may be: they carry no secret and no name.
+type Multicast struct {
+	// Off disables multicast. Then Seeds must name somebody, or others must know
+	// this node.
+	Off bool
+
+	// Group is the IPv4 group and port. Default 239.255.77.82:27272 (a group of
+	// the administratively scoped block, RFC 2365).
+	Group string
+
+	// Interface limits multicast to one network interface. Default: every suitable
+	// one, loopback included.
+	Interface string
+
+	// NoLoopback hides the beacons from other nodes on the same host.
+	NoLoopback bool
+
+	// TTL is how many routers a beacon passes, 1 to 255. Default 1: none.
+	TTL int
+}
+
+// Limits of [Config].
+const (
+	seedsMax        = 256
+	metaPairsMax    = 256
+	metaBytesMax    = 16 << 10
+	suspectAfterMin = 100 * time.Millisecond
+	eventMaxDefault = 1 << 20
+	eventMaxMax     = 64 << 20
+	defaultPort     = 27272
+)
+
+// withDefaults returns a copy with every zero field set, or a [ConfigError] that
+// names the first field out of range.
+func (c Config) withDefaults(hostname string) (Config, error) {
+	c.Metadata = maps.Clone(c.Metadata)
+	if c.Name == "" {
+		c.Name = glob.HostName(hostname)
+	}
+	if c.Multicast.Group == "" {
+		c.Multicast.Group = "239.255.77.82:27272"
+	}
+	if c.Multicast.TTL == 0 {
+		c.Multicast.TTL = 1
+	}
+	if c.SuspectAfter == 0 {
+		c.SuspectAfter = time.Second
+	}
+	if c.RemoveAfter == 0 {
+		c.RemoveAfter = 3 * c.SuspectAfter
+	}
+	if c.EventMax == 0 {
+		c.EventMax = eventMaxDefault
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c, c.check()
+}
+
+// check returns a [ConfigError] for the first field out of range.
+func (c Config) check() error {
+	if c.Cluster == "" {
+		return &ConfigError{Field: "Cluster", Reason: "is required"}
+	}
+	if err := glob.CheckName(c.Cluster); err != nil {
+		return &ConfigError{Field: "Cluster", Reason: err.Error(), Err: err}
+	}
+	if err := glob.CheckName(c.Name); err != nil {
+		return &ConfigError{Field: "Name", Reason: err.Error(), Err: err}
+	}
+	group, err := netip.ParseAddrPort(c.Multicast.Group)
+	switch {
+	case len(c.Seeds) > seedsMax:
+		return &ConfigError{Field: "Seeds", Reason: fmt.Sprintf("has %d addresses, at most %d", len(c.Seeds), seedsMax)}
+	case err != nil || !group.Addr().Is4() || !group.Addr().IsMulticast() || group.Port() == 0:
+		return &ConfigError{
+			Field: "Multicast.Group", Err: err,
+			Reason: fmt.Sprintf("%q is not an IPv4 multicast group with a port", c.Multicast.Group),
+		}
+	case c.Multicast.TTL < 1 || c.Multicast.TTL > 255:
+		return &ConfigError{Field: "Multicast.TTL", Reason: "must be between 1 and 255"}
+	case c.SuspectAfter < suspectAfterMin:
+		return &ConfigError{Field: "SuspectAfter", Reason: fmt.Sprintf("must be at least %v", suspectAfterMin)}
+	case c.RemoveAfter < 2*c.SuspectAfter:
+		return &ConfigError{Field: "RemoveAfter", Reason: "must be at least twice SuspectAfter"}
+	case c.EventMax < 1 || c.EventMax > eventMaxMax:
+		return &ConfigError{Field: "EventMax", Reason: fmt.Sprintf("must be between 1 and %d bytes", eventMaxMax)}
+	}
+	return checkMetadata(c.Metadata)
+}
+
+// checkMetadata holds the limits of metadata.
+func checkMetadata(meta map[string]string) error {
+	size := 0
+	for k, v := range meta {
+		if k == "" {
+			return &ConfigError{Field: "Metadata", Reason: "has an empty key"}
+		}
+		size += len(k) + len(v) + 2*lengthBytesMax
+	}
+	switch {
+	case len(meta) > metaPairsMax:
+		return &ConfigError{Field: "Metadata", Reason: fmt.Sprintf("has %d pairs, at most %d", len(meta), metaPairsMax)}
+	case size > metaBytesMax:
+		return &ConfigError{Field: "Metadata", Reason: fmt.Sprintf("has %d bytes, at most %d", size, metaBytesMax)}
+	}
+	return nil
+}
+
+// lengthBytesMax is what the length of one key or value takes on the wire.
+const lengthBytesMax = 3

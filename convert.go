@@ -1,0 +1,205 @@
+package espial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/espial-go/espial/internal/core"
+	"github.com/espial-go/espial/internal/engine"
+	"github.com/espial-go/espial/internal/exchange"
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/glob"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/mailbox"
+	"github.com/espial-go/espial/internal/session"
+)
+
+// This file is the border: what is inside has types of its own, and users see none of
+// them.
+
+const reservedReason = "the name is reserved for espial"
+
+var (
+	errTargets = errors.New("espial: Publish takes one target at most")
+	errCodec   = errors.New("its codec is unknown to this version")
+)
+
+// checkTopic returns a [TopicError] for a topic that nobody may publish under.
+func checkTopic(topic string) error {
+	if err := glob.CheckTopic(topic); err != nil {
+		return topicError(topic, err)
+	}
+	if glob.Reserved(topic) {
+		return &TopicError{Topic: topic, Reason: reservedReason}
+	}
+	return nil
+}
+
+func topicError(topic string, err error) error {
+	reason := err.Error()
+	if se, ok := errors.AsType[*glob.SyntaxError](err); ok {
+		reason = se.Reason
+	}
+	return &TopicError{Topic: topic, Reason: reason}
+}
+
+func tooLarge(size, limit int) error {
+	return fmt.Errorf("%w: %d bytes, limit %d (Config.EventMax)", ErrTooLarge, size, limit)
+}
+
+// public returns the public error for one from inside.
+func (n *Node) public(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, exchange.ErrNoMember):
+		return ErrNoMember
+	case errors.Is(err, exchange.ErrClosed), errors.Is(err, engine.ErrClosed):
+		return ErrClosed
+	case errors.Is(err, session.ErrTooLarge):
+		return tooLarge(n.cfg.EventMax+1, n.cfg.EventMax)
+	}
+	return err
+}
+
+// member converts a member at the border.
+func member(m core.Member) Member {
+	out := Member{
+		ID: NodeID(m.Record.ID), Name: m.Record.Name, Incarnation: uint64(m.Record.Incarnation),
+		Addrs: addrTexts(m.Record.Addrs), Metadata: m.Record.Meta, Ineligible: m.Record.Ineligible, Self: m.Self,
+		FoundBy: m.Source,
+	}
+	if m.Suspect {
+		out.State = Suspect
+	}
+	return out
+}
+
+// addrTexts returns the addresses as users write them: those of the default scheme
+// without it.
+func addrTexts(as []frame.Addr) []string {
+	var out []string
+	for _, a := range as {
+		if a.Scheme == "tcp" {
+			out = append(out, a.Addr)
+		} else {
+			out = append(out, a.Scheme+"://"+a.Addr)
+		}
+	}
+	return out
+}
+
+func incarnationText(inc uint64) string { return ident.Incarnation(inc).String() }
+
+func peer(p engine.Peer) Peer {
+	return Peer{
+		ID: NodeID(p.Member.Record.ID), Name: p.Member.Record.Name, Addr: p.Remote, RTT: p.RTT,
+		Cipher: p.Cipher, Since: p.Since, SentBytes: p.Sent, ReceivedBytes: p.Received,
+	}
+}
+
+// change converts a change at the border.
+func (n *Node) change(c engine.Change) Change {
+	switch c.Note {
+	case engine.NoteListening:
+		return Change{Kind: Listening, At: c.At, Addrs: n.Addrs(), Control: n.control}
+	case engine.NoteInDoubt:
+		return Change{Kind: InDoubt, At: c.At, Member: member(c.Member), Count: c.Count}
+	case engine.NoteNone:
+	}
+	out := Change{
+		Kind: Kind(c.Kind.String()), At: c.At, Member: member(c.Member), Cause: c.Cause.String(),
+		By: c.By.String(), Code: string(c.Code), Reason: c.Reason,
+		Present: memberIDs(c.Present), Missing: memberIDs(c.Missing),
+	}
+	switch c.Kind {
+	case core.AddedNode:
+		out.Source = c.Member.Source
+	case core.SuspectedNode:
+		out.Member.State = Suspect
+	case core.RemovedNode:
+		out.Member.State = Failed
+		if c.Cause == core.CauseLeft {
+			out.Member.State = Left
+		}
+	case core.Healed:
+		out.Missing = []NodeID{NodeID(c.Member.Record.ID)}
+	default:
+	}
+	return out
+}
+
+func memberIDs(ms []core.Member) []NodeID {
+	var out []NodeID
+	for _, m := range ms {
+		out = append(out, NodeID(m.Record.ID))
+	}
+	return out
+}
+
+// rejected converts refusals to the error of WaitFor.
+func rejected(rs []core.Rejection) error {
+	e := &RejectedError{}
+	for _, r := range rs {
+		e.Refusals = append(e.Refusals, Refusal{ID: NodeID(r.Peer), Code: string(r.Code), Reason: r.Reason})
+	}
+	return e
+}
+
+// policy converts a policy at the border.
+func policy(p Policy) mailbox.Policy {
+	switch p {
+	case Block:
+		return mailbox.Block
+	case DropOldest:
+		return mailbox.DropOldest
+	case Fail:
+		return mailbox.Fail
+	default:
+		return mailbox.Auto
+	}
+}
+
+// deliver yields what a queue brings until it, ctx, or the loop ends.
+func (n *Node) deliver(ctx context.Context, q *mailbox.Queue, yield func(Event, error) bool) {
+	for {
+		batch, err := q.Next(ctx)
+		for i := range batch {
+			if !deliverEntry(&batch[i], yield) {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// deliverEntry yields one run, or one loss.
+func deliverEntry(e *mailbox.Entry, yield func(Event, error) bool) bool {
+	if e.Lost.Count > 0 {
+		return yield(Event{}, &LaggedError{
+			From: NodeID(e.Lost.From), Topic: e.Lost.Topic, Count: e.Lost.Count,
+		})
+	}
+	out := Event{
+		Topic: e.Topic, From: Sender{ID: NodeID(e.From), Name: e.Name}, Seq: uint64(e.First),
+		Direct: e.Lane == frame.Direct, At: e.At, codec: e.Codec,
+	}
+	for run := e.Data; len(run) > 0; out.Seq++ {
+		var payload []byte
+		payload, run = frame.NextPayload(run)
+		out.Data = payload[:len(payload):len(payload)]
+		if !yield(out, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// listening is the first change of a node.
+func listening() engine.Change {
+	return engine.Change{Note: engine.NoteListening, Change: core.Change{At: time.Now()}}
+}

@@ -1,0 +1,89 @@
+package espial
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+)
+
+// Sentinel errors. Test for them with [errors.Is]; their text may change.
+var (
+	// ErrClosed reports an operation on a node that was closed or has left. It
+	// satisfies errors.Is(err, net.ErrClosed).
+	ErrClosed = fmt.Errorf("espial: node closed: %w", net.ErrClosed)
+
+	// ErrNoMember reports a target that is no member of the cluster (any more).
+	ErrNoMember = errors.New("espial: no such member")
+
+	// ErrTooLarge reports an event above [Config.EventMax]; nothing was sent.
+	ErrTooLarge = errors.New("espial: event too large")
+
+	// ErrLagged is what every [LaggedError] wraps.
+	ErrLagged = errors.New("espial: lagged")
+)
+
+// ConfigError reports a [Config] field that cannot be used. Retrying cannot help.
+type ConfigError struct {
+	Field  string // the name of the Config field
+	Reason string // what is wrong and what the value must be
+	Err    error  // the cause, if the system gave one
+}
+
+func (e *ConfigError) Error() string { return "espial: config: " + e.Field + ": " + e.Reason }
+
+// Unwrap returns the cause, nil if there is none.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// TopicError reports a topic or pattern that is malformed or reserved for espial.
+type TopicError struct {
+	Topic  string
+	Reason string
+}
+
+func (e *TopicError) Error() string { return fmt.Sprintf("espial: topic %q: %s", e.Topic, e.Reason) }
+
+// RejectedError reports that every node that answered refused this one.
+type RejectedError struct {
+	Refusals []Refusal // one for each node that refused, in order of their IDs; never empty
+}
+
+// Refusal is the verdict of one node.
+type Refusal struct {
+	ID     NodeID // who refused
+	Code   string // filter, secret, cluster, cipher, version, full, name or denied
+	Reason string // its words; remote text, so quote it where a terminal shows it
+}
+
+func (e *RejectedError) Error() string {
+	var b strings.Builder
+	b.WriteString("espial: refused by every node that answered:")
+	for i, r := range e.Refusals {
+		if i > 0 {
+			b.WriteByte(';')
+		}
+		fmt.Fprintf(&b, " %s: %s", r.ID.Short(), r.Code)
+		if r.Reason != "" {
+			fmt.Fprintf(&b, " (%q)", r.Reason)
+		}
+	}
+	return b.String()
+}
+
+// LaggedError reports events that were published and never reached this
+// subscription. The subscription goes on unless its policy is [Fail].
+type LaggedError struct {
+	From    NodeID // whose events are missing
+	Topic   string // the topic, where it is known
+	Count   uint64 // how many are missing; a lower bound where Unknown
+	Unknown bool   // the sender did not live to say how many
+}
+
+func (e *LaggedError) Error() string {
+	if e.Unknown {
+		return fmt.Sprintf("espial: lagged: an unknown number of events of %s is missing", e.From.Short())
+	}
+	return fmt.Sprintf("espial: lagged: %d events of %s are missing", e.Count, e.From.Short())
+}
+
+func (e *LaggedError) Unwrap() error { return ErrLagged }

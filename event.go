@@ -1,0 +1,124 @@
+package espial
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Sender is who published an event.
+type Sender struct {
+	ID   NodeID `json:"id"`
+	Name string `json:"name"`
+}
+
+// Event is one message on a topic.
+type Event struct {
+	Topic  string
+	From   Sender
+	Seq    uint64    // the number that From gave it; broadcasts and direct events count apart
+	Data   []byte    // the payload; it belongs to the receiver
+	Direct bool      // it was sent to this node alone
+	At     time.Time // when it reached this node
+	codec  uint8
+}
+
+// MarshalJSON returns the stable shape that the command espial sub prints: data
+// that is JSON stands as it is, anything else as data_base64.
+func (e Event) MarshalJSON() ([]byte, error) {
+	shape := struct {
+		Time   string          `json:"time"`
+		Topic  string          `json:"topic"`
+		From   Sender          `json:"from"`
+		Seq    uint64          `json:"seq"`
+		Direct bool            `json:"direct,omitempty"`
+		Data   json.RawMessage `json:"data,omitempty"`
+		Base64 *[]byte         `json:"data_base64,omitempty"`
+	}{Time: e.At.Format(time.RFC3339Nano), Topic: e.Topic, From: e.From, Seq: e.Seq, Direct: e.Direct}
+	if json.Valid(e.Data) {
+		shape.Data = e.Data
+	} else {
+		shape.Base64 = &e.Data
+	}
+	return json.Marshal(shape)
+}
+
+// EventOf is an [Event] with its decoded value.
+type EventOf[T any] struct {
+	Event
+	Value T
+}
+
+// DecodeError reports one event whose payload is no value of the topic's type. The
+// subscription goes on.
+type DecodeError struct {
+	Topic string
+	From  NodeID
+	Err   error
+}
+
+func (e *DecodeError) Error() string {
+	return fmt.Sprintf("espial: topic %s: event of %s does not decode: %v", e.Topic, e.From.Short(), e.Err)
+}
+
+// Unwrap returns what the codec said.
+func (e *DecodeError) Unwrap() error { return e.Err }
+
+// Target says which members an event is for.
+type Target struct {
+	kind targetKind
+	id   NodeID
+}
+
+type targetKind uint8
+
+const (
+	targetAll targetKind = iota
+	targetOthers
+	targetOnly
+)
+
+// All is every member, this node included. It is the default.
+func All() Target { return Target{} }
+
+// Others is every member but this node.
+func Others() Target { return Target{kind: targetOthers} }
+
+// Only is the one member id, which may be this node. Such events are direct: they
+// are numbered apart from broadcasts, and a reader that falls behind makes Publish
+// wait.
+func Only(id NodeID) Target { return Target{kind: targetOnly, id: id} }
+
+// Policy says what happens to an event that finds the queue of a subscription full.
+type Policy uint8
+
+// The policies.
+const (
+	// Auto is Block for direct events and DropOldest for broadcasts. It is the default.
+	Auto Policy = iota
+	// Block makes the sender's Publish wait for room; a broadcast waits 2 s at most,
+	// then this node loses what its queue could not take and the reader is told.
+	Block
+	// DropOldest drops the oldest events of the queue and tells the reader how many.
+	DropOldest
+	// Fail ends the subscription with a [LaggedError].
+	Fail
+)
+
+// SubscribeOption changes one subscription.
+type SubscribeOption func(*subscription)
+
+type subscription struct {
+	queueMax int
+	policy   Policy
+}
+
+// QueueMax bounds the events that wait for the reader. Default 1,024, at least 1.
+func QueueMax(events int) SubscribeOption {
+	return func(s *subscription) { s.queueMax = events }
+}
+
+// WithPolicy sets what happens when the queue is full. Default [Auto].
+func WithPolicy(p Policy) SubscribeOption {
+	return func(s *subscription) { s.policy = p }
+}

@@ -1,0 +1,261 @@
+package espial
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/espial-go/espial/internal/control"
+	"github.com/espial-go/espial/internal/engine"
+	"github.com/espial-go/espial/internal/glob"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/mailbox"
+)
+
+// Version is the version of this library.
+const Version = "0.1.0-dev"
+
+// Node is one running member of a cluster. [Start] makes one.
+type Node struct {
+	cfg     Config
+	id      NodeID
+	eng     *engine.Engine
+	started time.Time
+	control string // path of the control socket, "" if there is none
+	socket  *control.Server
+
+	stop   context.CancelFunc // ends the node without a goodbye's wait
+	ended  chan struct{}      // closed when every goroutine of the node is gone
+	endErr error              // what ended it; read after ended
+	once   sync.Once
+}
+
+// Start opens the listener and starts the node; it returns once the node takes
+// links, and does not wait for others: see [Node.WaitFor]. The node lives until
+// [Node.Close], [Node.Leave] or the end of ctx, which is Close.
+//
+// It returns a [ConfigError] for settings that cannot work: a taken address, an
+// unreadable key file, a malformed name. That no network interface is fit for
+// multicast is an error too, unless there are seeds.
+func Start(ctx context.Context, c Config) (*Node, error) {
+	return start(ctx, c, systemEnv{})
+}
+
+// ID returns the node's ID. It is another one after each start unless
+// [Config.KeyFile] is set.
+func (n *Node) ID() NodeID { return n.id }
+
+// Name returns the node's name.
+func (n *Node) Name() string { return n.cfg.Name }
+
+// Cluster returns the name of the cluster.
+func (n *Node) Cluster() string { return n.cfg.Cluster }
+
+// Addrs returns the addresses at which others are told to reach the node.
+func (n *Node) Addrs() []string { return n.Self().Addrs }
+
+// Self returns this node as its members see it.
+func (n *Node) Self() Member { return member(n.eng.Self()) }
+
+// Members yields the members of the cluster at this moment, this node included,
+// in order of their join numbers.
+func (n *Node) Members() iter.Seq[Member] {
+	v := n.eng.View()
+	rtts := n.eng.RTTs()
+	return func(yield func(Member) bool) {
+		for _, m := range v.Members {
+			out := member(m)
+			out.RTT = rtts[m.Record.ID]
+			if !yield(out) {
+				return
+			}
+		}
+	}
+}
+
+// Peers yields the members to which this node has a link at this moment.
+func (n *Node) Peers() iter.Seq[Peer] {
+	peers := n.eng.Peers()
+	return func(yield func(Peer) bool) {
+		for _, p := range peers {
+			if !yield(peer(p)) {
+				return
+			}
+		}
+	}
+}
+
+// Changes yields the present members first, each as [AddedNode], and then every
+// change, until ctx or the node ends. A reader that falls 1,024 changes behind gets
+// one [Lagged] with the exact count in place of what it missed.
+func (n *Node) Changes(ctx context.Context) iter.Seq[Change] {
+	feed := n.eng.Changes(ctx)
+	return func(yield func(Change) bool) {
+		defer feed.Close()
+		for {
+			batch, lost, err := feed.Next(ctx)
+			if lost > 0 && !yield(Change{Kind: Lagged, At: time.Now(), Count: lost}) {
+				return
+			}
+			for _, c := range batch {
+				if !yield(n.change(c)) {
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}
+}
+
+// WaitFor waits until the cluster has count members that this node can exchange
+// events with, itself included. It returns ctx's error if that ends first, a
+// [RejectedError] if all nodes that answered refused this one, and [ErrClosed] if
+// the node ends.
+func (n *Node) WaitFor(ctx context.Context, count int) error {
+	for {
+		s := n.eng.Paths()
+		switch {
+		case s.Count+1 >= count:
+			return nil
+		case s.Count == 0 && len(s.Refusals) > 0:
+			return rejected(s.Refusals)
+		}
+		select {
+		case <-s.Changed:
+		case <-n.ended:
+			return ErrClosed
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Publish sends data under topic to the members that targets name, one at most;
+// none means [All]. It returns when the event is accepted into the queues of the
+// links: waiting for room, if a receiver is slow, until ctx ends. data may be reused
+// then.
+//
+// It returns a [TopicError] for a malformed or reserved topic, [ErrTooLarge],
+// [ErrNoMember], [ErrClosed] or ctx's error; in all these cases nothing was sent.
+func (n *Node) Publish(ctx context.Context, topic string, data []byte, targets ...Target) error {
+	return n.publish(ctx, topic, codecRaw, data, targets)
+}
+
+// publish is Publish for a payload of the given codec.
+func (n *Node) publish(ctx context.Context, topic string, codec uint8, data []byte, targets []Target) error {
+	if err := checkTopic(topic); err != nil {
+		return err
+	}
+	if len(data) > n.cfg.EventMax {
+		return tooLarge(len(data), n.cfg.EventMax)
+	}
+	to := Target{}
+	switch len(targets) {
+	case 0:
+	case 1:
+		to = targets[0]
+	default:
+		return errTargets
+	}
+	x := n.eng.Exchange()
+	switch to.kind {
+	case targetOnly:
+		return n.public(x.Direct(ctx, ident.NodeID(to.id), topic, codec, data))
+	default:
+		return n.public(x.Broadcast(ctx, to.kind == targetOthers, topic, codec, data))
+	}
+}
+
+// Subscribe yields the events whose topics match pattern, until ctx or the node
+// ends. In a pattern the word * stands for one word and > at the end for one or
+// more: orders.* or orders.>.
+//
+// A broadcast that arrives while 1,024 events wait pushes out the oldest, and the
+// loop gets a [LaggedError] with the exact count in its place; a direct event makes
+// its sender wait. [QueueMax] and [WithPolicy] change that. A malformed or reserved
+// pattern is yielded once as a [TopicError].
+func (n *Node) Subscribe(ctx context.Context, pattern string, opts ...SubscribeOption) iter.Seq2[Event, error] {
+	q, err := n.queue(pattern, opts)
+	if err != nil {
+		return func(yield func(Event, error) bool) { yield(Event{}, err) }
+	}
+	unregister := context.AfterFunc(ctx, q.Close)
+	return func(yield func(Event, error) bool) {
+		defer q.Close()
+		defer unregister()
+		n.deliver(ctx, q, yield)
+	}
+}
+
+// queue registers a subscription.
+func (n *Node) queue(pattern string, opts []SubscribeOption) (*mailbox.Queue, error) {
+	if err := glob.CheckPattern(pattern); err != nil {
+		return nil, topicError(pattern, err)
+	}
+	if glob.Reserved(pattern) {
+		return nil, &TopicError{Topic: pattern, Reason: reservedReason}
+	}
+	var s subscription
+	for _, o := range opts {
+		o(&s)
+	}
+	return n.eng.Exchange().Subscribe(pattern, mailbox.Options{MessagesMax: s.queueMax, Policy: policy(s.policy)})
+}
+
+// SetMetadata replaces what the node says of itself; every member gets an
+// [UpdatedNode]. It returns a [ConfigError] for metadata over the limits.
+func (n *Node) SetMetadata(ctx context.Context, meta map[string]string) error {
+	if err := checkMetadata(meta); err != nil {
+		return err
+	}
+	return n.public(n.eng.SetMeta(ctx, meta))
+}
+
+// Leave sends what is still queued, waits until every member has taken it or ctx
+// ends, says goodbye and ends the node as Close does.
+func (n *Node) Leave(ctx context.Context) error {
+	err := n.eng.Drain(ctx)
+	return errors.Join(err, n.Close())
+}
+
+// Close says goodbye on every link, ends the node and returns when all its
+// goroutines are gone, after 250 ms at most. Others see it as left.
+func (n *Node) Close() error {
+	n.once.Do(n.stop)
+	<-n.ended
+	return n.endErr
+}
+
+// Done returns a channel that is closed when the node has ended.
+func (n *Node) Done() <-chan struct{} { return n.ended }
+
+// Status returns figures on the node for people and monitoring.
+func (n *Node) Status() Status {
+	s := n.eng.Status()
+	return Status{
+		ID: n.id, Name: n.cfg.Name, Cluster: n.cfg.Cluster, Version: Version, Addrs: n.Addrs(),
+		Members: s.Members, Peers: s.Peers, Uptime: time.Since(n.started).Seconds(),
+		Control: n.control, Multicast: s.Multicast, Queues: s.Queues, Dropped: s.Dropped,
+	}
+}
+
+// Status holds figures on a node. Its JSON form is the stable shape that the
+// command espial status prints.
+type Status struct {
+	ID        NodeID            `json:"id"`
+	Name      string            `json:"name"`
+	Cluster   string            `json:"cluster"`
+	Version   string            `json:"version"`
+	Addrs     []string          `json:"addrs"`
+	Members   int               `json:"members"` // this node included
+	Peers     int               `json:"peers"`
+	Uptime    float64           `json:"uptime_s"`
+	Control   string            `json:"control,omitempty"`
+	Multicast map[string]uint64 `json:"multicast"` // interfaces, beacons sent and received
+	Queues    map[string]uint64 `json:"queues"`    // what waits now, in messages or bytes
+	Dropped   map[string]uint64 `json:"dropped"`   // what was refused or lost so far, by cause
+}

@@ -1,0 +1,241 @@
+package espial
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/espial-go/espial/internal/admission"
+	"github.com/espial-go/espial/internal/engine"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/multicast"
+)
+
+// env is what a node needs of the system. Tests give it a network in memory.
+type env interface {
+	listen(ctx context.Context, addr string) (net.Listener, error)
+	dial(ctx context.Context, addr string) (net.Conn, error)
+	beacons(c Config) (engine.Beacons, error)
+	locals() ([]engine.Local, error)
+	hostname() string
+}
+
+// systemEnv is the host's network.
+type systemEnv struct{}
+
+func (systemEnv) listen(ctx context.Context, addr string) (net.Listener, error) {
+	return (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp", addr)
+}
+
+func (systemEnv) dial(ctx context.Context, addr string) (net.Conn, error) {
+	return (&net.Dialer{KeepAlive: -1}).DialContext(ctx, "tcp", addr)
+}
+
+func (systemEnv) beacons(c Config) (engine.Beacons, error) {
+	group, err := netip.ParseAddrPort(c.Multicast.Group)
+	if err != nil {
+		return nil, err
+	}
+	carrier, err := multicast.Open(multicast.Config{
+		Group: group, Interface: c.Multicast.Interface, NoLoopback: c.Multicast.NoLoopback,
+		TTL: c.Multicast.TTL, Logger: c.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := carrier.Check(); err != nil {
+		carrier.Close()
+		return nil, err
+	}
+	return carrier, nil
+}
+
+func (systemEnv) locals() ([]engine.Local, error) { return engine.Locals() }
+
+func (systemEnv) hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
+}
+
+// start is Start over any network.
+func start(ctx context.Context, c Config, sys env) (*Node, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	host := sys.hostname()
+	c, err := c.withDefaults(host)
+	if err != nil {
+		return nil, err
+	}
+	key, err := loadKey(c.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := listen(ctx, c.Listen, sys)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: c, id: NodeID(key.ID()), started: time.Now(), ended: make(chan struct{})}
+	if err := n.assemble(key, ln, host, sys); err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	n.run(ctx)
+	return n, nil
+}
+
+// assemble makes the engine.
+func (n *Node) assemble(key *ident.Key, ln net.Listener, host string, sys env) error {
+	c := n.cfg
+	local, err := sys.locals()
+	if err != nil {
+		return fmt.Errorf("espial: list the addresses of this host: %w", err)
+	}
+	bound, ok := ln.Addr().(*net.TCPAddr)
+	if !ok {
+		return &ConfigError{Field: "Listen", Reason: fmt.Sprintf("%v is no TCP address", ln.Addr())}
+	}
+	ap := bound.AddrPort()
+	addrs, err := engine.Advertised(c.Advertise, netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), local)
+	if err != nil {
+		return &ConfigError{Field: "Advertise", Reason: err.Error(), Err: err}
+	}
+	beacons, err := n.beacons(sys)
+	if err != nil {
+		return err
+	}
+	n.eng, err = engine.New(engine.Config{
+		Key: key, Cluster: c.Cluster, Name: c.Name, Host: host, Meta: c.Metadata, Seeds: c.Seeds,
+		Ineligible: c.Ineligible, RequireAES: c.RequireAES, SuspectAfter: c.SuspectAfter,
+		RemoveAfter: c.RemoveAfter, EventMax: c.EventMax, Listener: ln, Addrs: addrs, Dial: sys.dial,
+		Beacons: beacons, Judge: judge(c.Admit), Listening: listening(), Logger: c.Logger,
+	})
+	if err != nil && beacons != nil {
+		beacons.Close()
+	}
+	return err
+}
+
+// beacons opens multicast. A node with seeds can do without.
+func (n *Node) beacons(sys env) (engine.Beacons, error) {
+	if n.cfg.Multicast.Off {
+		return nil, nil
+	}
+	b, err := sys.beacons(n.cfg)
+	switch {
+	case err == nil:
+		return b, nil
+	case len(n.cfg.Seeds) > 0:
+		n.cfg.Logger.Warn("no multicast; only seeds and their members will be found", "err", err)
+		return nil, nil
+	}
+	return nil, &ConfigError{Field: "Multicast", Reason: err.Error(), Err: err}
+}
+
+// run starts the goroutines of the node.
+func (n *Node) run(ctx context.Context) {
+	ctx, n.stop = context.WithCancel(ctx)
+	if n.cfg.Control {
+		n.openControl()
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer close(n.ended)
+		defer n.stop()
+		var control sync.WaitGroup
+		control.Go(func() { n.serveControl(ctx) })
+		n.endErr = n.eng.Run(ctx)
+		n.stop()
+		control.Wait()
+	})
+}
+
+// listen opens the listener. Only the default port may be replaced by a free one.
+func listen(ctx context.Context, addr string, sys env) (net.Listener, error) {
+	if addr == "" {
+		ln, err := sys.listen(ctx, ":"+strconv.Itoa(defaultPort))
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
+			return ln, listenError(err)
+		}
+		addr = ":0"
+	}
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil && addr != ":0" {
+		return nil, &ConfigError{
+			Field: "Listen", Err: err,
+			Reason: fmt.Sprintf("%q is no IP:port; for a free port on every address say 0.0.0.0:0", addr),
+		}
+	}
+	if err == nil {
+		addr = ap.String()
+	}
+	ln, err := sys.listen(ctx, addr)
+	return ln, listenError(err)
+}
+
+func listenError(err error) error {
+	if err == nil {
+		return nil
+	}
+	reason := err.Error()
+	if errors.Is(err, syscall.EADDRINUSE) {
+		reason += "; choose another port, or port 0 for a free one"
+	}
+	return &ConfigError{Field: "Listen", Reason: reason, Err: err}
+}
+
+// keyBytesMax bounds what is read of a key file.
+const keyBytesMax = 64 << 10
+
+// loadKey reads the key file, or makes a new key if there is none.
+func loadKey(path string) (*ident.Key, error) {
+	if path == "" {
+		return ident.NewKey(rand.Reader)
+	}
+	fail := func(err error) error { return &ConfigError{Field: "KeyFile", Reason: err.Error(), Err: err} }
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fail(err)
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return nil, fail(fmt.Errorf("%s may be read by others (mode %v); run chmod 600", path, info.Mode().Perm()))
+	}
+	if !info.Mode().IsRegular() || info.Size() > keyBytesMax {
+		return nil, fail(&fs.PathError{Op: "read key", Path: path, Err: errors.New("not a key file")})
+	}
+	pem, err := os.ReadFile(path) //nolint:gosec // the user named it
+	if err != nil {
+		return nil, fail(err)
+	}
+	key, err := ident.ParseKey(pem)
+	if err != nil {
+		return nil, fail(fmt.Errorf("%s: %w", path, err))
+	}
+	return key, nil
+}
+
+// judge converts the user's filter at the border.
+func judge(
+	admit func(context.Context, Verified, Claimed) error,
+) func(context.Context, admission.Verified, admission.Claimed) error {
+	if admit == nil {
+		return nil
+	}
+	return func(ctx context.Context, v admission.Verified, c admission.Claimed) error {
+		return admit(ctx,
+			Verified{ID: NodeID(v.ID), Addr: v.Remote, Cipher: v.Cipher, Names: v.Names},
+			Claimed{Name: c.Name, Host: c.Host, Metadata: c.Meta})
+	}
+}
