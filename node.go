@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/espial-go/espial/internal/control"
@@ -25,6 +26,8 @@ type Node struct {
 	started time.Time
 	control string // path of the control socket, "" if there is none
 	socket  *control.Server
+
+	topic atomic.Pointer[string] // the last one that was checked: events come in droves
 
 	stop   context.CancelFunc // ends the node without a goodbye's wait
 	ended  chan struct{}      // closed when every goroutine of the node is gone
@@ -147,8 +150,12 @@ func (n *Node) Publish(ctx context.Context, topic string, data []byte, targets .
 
 // publish is Publish for a payload of the given codec.
 func (n *Node) publish(ctx context.Context, topic string, codec uint8, data []byte, targets []Target) error {
-	if err := checkTopic(topic); err != nil {
-		return err
+	if last := n.topic.Load(); last == nil || *last != topic {
+		if err := checkTopic(topic); err != nil {
+			return err
+		}
+		checked := topic // a copy, or every call would move its argument to the heap
+		n.topic.Store(&checked)
 	}
 	if len(data) > n.cfg.EventMax {
 		return tooLarge(len(data), n.cfg.EventMax)

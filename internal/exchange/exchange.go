@@ -82,7 +82,7 @@ type Exchange struct {
 
 	// members are the pairs that direct messages may name: those that the owner lists
 	// and the node itself. Replaced as a whole, never modified.
-	members atomic.Pointer[map[ident.NodeID]*Pair]
+	members atomic.Pointer[members]
 
 	// linked are the pairs with a link, which a broadcast wakes. As members.
 	linked atomic.Pointer[[]*Pair]
@@ -99,6 +99,24 @@ type Exchange struct {
 	self  *Pair
 
 	skipped uint64 // broadcasts that members lost because they took nothing
+}
+
+// members are the sessions with the listed nodes.
+type members struct {
+	byID map[ident.NodeID]*Pair
+	last atomic.Pointer[Pair] // found last: messages to one member come in droves
+}
+
+// find returns the session with a member, or nil.
+func (m *members) find(id ident.NodeID) *Pair {
+	if p := m.last.Load(); p != nil && p.id == id {
+		return p
+	}
+	p := m.byID[id]
+	if p != nil {
+		m.last.Store(p)
+	}
+	return p
 }
 
 // key names one session: the other end and its incarnation. This end's incarnation
@@ -140,16 +158,16 @@ func (x *Exchange) Pair(id ident.NodeID, inc ident.Incarnation, name string) *Pa
 
 // SetMembers tells whom the owner lists. The exchange keeps the slice.
 func (x *Exchange) SetMembers(pairs []*Pair) {
-	m := make(map[ident.NodeID]*Pair, len(pairs)+1)
-	m[x.cfg.Self] = x.self
+	m := &members{byID: make(map[ident.NodeID]*Pair, len(pairs)+1)}
+	m.byID[x.cfg.Self] = x.self
 	for _, p := range pairs {
-		m[p.id] = p
+		m.byID[p.id] = p
 	}
-	x.members.Store(&m)
+	x.members.Store(m)
 }
 
 // Member returns the session with a member, nil if the owner does not list it.
-func (x *Exchange) Member(id ident.NodeID) *Pair { return (*x.members.Load())[id] }
+func (x *Exchange) Member(id ident.NodeID) *Pair { return x.members.Load().find(id) }
 
 // Broadcast publishes payload to every node that is or was linked within the last 30
 // seconds, and to the node itself unless others is set. It returns when the message is

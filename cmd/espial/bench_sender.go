@@ -1,0 +1,244 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/espial-go/espial"
+)
+
+// pace is the time between two messages while the latency is measured.
+const pace = 200 * time.Microsecond
+
+// sender publishes one message to all receivers of a benchmark.
+type sender func(payload []byte) error
+
+// child is the receiver process.
+type child struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+// startChild runs this binary as the receiver.
+func startChild(ctx context.Context, b benchChild) (*child, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	//nolint:gosec // runs itself
+	cmd := exec.CommandContext(ctx, self, "bench-receiver", "--carrier", b.carrier, "--cluster", b.cluster,
+		"--addr", b.addr, "--nodes", strconv.Itoa(b.nodes))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	return &child{cmd: cmd, in: in, out: bufio.NewReader(out)}, cmd.Start()
+}
+
+// ask sends a command and reads its answer.
+func (c *child) ask(command string, answer any) error {
+	if command != "" {
+		if _, err := fmt.Fprintln(c.in, command); err != nil {
+			return err
+		}
+	}
+	line, err := c.out.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("bench: the receiver ended: %w", err)
+	}
+	return json.Unmarshal(line, answer)
+}
+
+// end lets the receiver end.
+func (c *child) end() error {
+	return errors.Join(c.in.Close(), c.cmd.Wait())
+}
+
+// benchScenario measures one carrier with b.nodes receivers.
+func benchScenario(ctx context.Context, o benchOptions, b benchChild) (r benchResult, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	open := openLink
+	if b.carrier == "bare" {
+		open = openBare
+	}
+	c, send, done, err := open(ctx, b)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, done(), c.end()) }()
+	r = benchResult{Carrier: b.carrier, Size: o.size, Nodes: b.nodes + 1, Runs: o.runs}
+	var rates, cpus, allocs []float64
+	for range o.runs {
+		m, err := throughput(c, send, o, b.nodes)
+		if err != nil {
+			return r, err
+		}
+		rates, cpus, allocs = append(rates, m.rate), append(cpus, m.cpu), append(allocs, m.allocs)
+		r.Lost += m.lost
+	}
+	r.Rate, r.CPU, r.Allocs = median(rates), median(cpus), median(allocs)
+	r.Bytes = r.Rate * float64(o.size)
+	r.P50, r.P99, err = latency(c, send, o)
+	return r, err
+}
+
+// median returns the middle of fs.
+func median(fs []float64) float64 {
+	fs = slices.Sorted(slices.Values(fs))
+	return fs[len(fs)/2]
+}
+
+// openLink starts a node and receivers that join it.
+func openLink(ctx context.Context, b benchChild) (c *child, send sender, done func() error, err error) {
+	b.cluster = fmt.Sprintf("bench-%d-%d", os.Getpid(), time.Now().UnixNano()%1e6)
+	n, err := espial.Start(ctx, espial.Config{
+		Cluster: b.cluster, Name: "sender", Listen: "127.0.0.1:0", Multicast: espial.Multicast{Off: true},
+	})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	b.addr = n.Addrs()[0]
+	if c, err = startChild(ctx, b); err == nil {
+		err = c.ask("", &struct{}{})
+	}
+	if err == nil {
+		err = n.WaitFor(ctx, b.nodes+1)
+	}
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, n.Close())
+	}
+	target := espial.Others()
+	if b.nodes == 1 {
+		for p := range n.Peers() {
+			target = espial.Only(p.ID)
+		}
+	}
+	send = func(payload []byte) error { return n.Publish(ctx, benchTopic, payload, target) }
+	return c, send, n.Close, nil
+}
+
+// openBare starts receivers and connects to each.
+func openBare(ctx context.Context, b benchChild) (c *child, send sender, done func() error, err error) {
+	c, err = startChild(ctx, b)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	var ready struct{ Addrs []string }
+	if err := c.ask("", &ready); err != nil {
+		return nil, nil, nil, err
+	}
+	var links []*bareLink
+	var wg sync.WaitGroup
+	for _, a := range ready.Addrs {
+		l, err := bareDial(ctx, a)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		links = append(links, l)
+		wg.Go(func() { _ = l.write() }) //nolint:errcheck // the receiver sees what is missing
+	}
+	send = func(payload []byte) error {
+		for _, l := range links {
+			l.send(payload)
+		}
+		return nil
+	}
+	done = func() error {
+		for _, l := range links {
+			l.close()
+		}
+		wg.Wait()
+		return nil
+	}
+	return c, send, done, nil
+}
+
+// measured is what one run of throughput found.
+type measured struct {
+	rate, cpu, allocs float64
+	lost              uint64
+}
+
+// throughput sends as quickly as the receivers take it.
+func throughput(c *child, send sender, o benchOptions, nodes int) (m measured, err error) {
+	if err := c.ask("count", &struct{}{}); err != nil {
+		return m, err
+	}
+	payload := make([]byte, o.size)
+	cpu, allocs := cpuTime(), mallocs()
+	var sent uint64
+	for end := time.Now().Add(o.duration); time.Now().Before(end); {
+		for range 64 {
+			if err := send(payload); err != nil {
+				return m, err
+			}
+			sent++
+		}
+	}
+	var r benchReport
+	for wait := time.Now().Add(10 * time.Second); time.Now().Before(wait); {
+		if err := c.ask("report", &r); err != nil {
+			return m, err
+		}
+		if r.Count+r.Lost >= sent*uint64(nodes) {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if r.Count == 0 || r.Elapsed <= 0 {
+		return m, errors.New("bench: nothing arrived")
+	}
+	got := float64(r.Count)
+	return measured{
+		rate:   got / r.Elapsed.Seconds(),
+		cpu:    float64(cpuTime()-cpu+r.CPU) / got,
+		allocs: float64(mallocs()-allocs+r.Mallocs) / got,
+		lost:   r.Lost,
+	}, nil
+}
+
+// latency sends at a steady rate far below the limit.
+func latency(c *child, send sender, o benchOptions) (p50, p99 float64, err error) {
+	if err := c.ask("time", &struct{}{}); err != nil {
+		return 0, 0, err
+	}
+	payload := make([]byte, o.size)
+	t := time.NewTicker(pace)
+	defer t.Stop()
+	for end := time.Now().Add(o.duration); time.Now().Before(end); <-t.C {
+		binary.BigEndian.PutUint64(payload, uint64(time.Now().UnixNano()))
+		if err := send(payload); err != nil {
+			return 0, 0, err
+		}
+	}
+	time.Sleep(50 * time.Millisecond)
+	var r benchReport
+	if err := c.ask("report", &r); err != nil {
+		return 0, 0, err
+	}
+	if len(r.Latencies) == 0 {
+		return 0, 0, errors.New("bench: nothing arrived")
+	}
+	at := func(q float64) float64 {
+		return float64(r.Latencies[int(q*float64(len(r.Latencies)-1))]) / float64(time.Microsecond)
+	}
+	return at(0.5), at(0.99), nil
+}
