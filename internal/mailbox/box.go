@@ -1,90 +1,65 @@
-// Package mailbox holds the queues of subscriptions: what arrives is put into the
-// queue of every subscription whose pattern matches, and each subscriber reads its own
-// at its own pace.
-//
-//	q, err := box.Subscribe("orders.>", mailbox.Options{})
-//	box.Deliver(&route, topic, run, releaser) // never waits
-//	batch, err := q.Next(ctx)                 // waits for something to read
-//
-// Runs of messages cross from the goroutine that delivers to the one that reads, never
-// single messages: handing over each of them alone costs as much as encrypting it.
-//
-// A full queue never makes Deliver wait. What happens instead is the subscription's
-// [Policy]: the run is kept and the sender's acknowledgement withheld until the reader
-// took it; or the oldest messages are dropped and counted; or the subscription ends.
-//
-// All methods may be called from many goroutines, but runs of one sender and lane
-// arrive in order only if one goroutine delivers them.
 package mailbox
 
 import (
-	"bytes"
 	"errors"
+	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/glob"
-	"github.com/espial-go/espial/internal/ident"
 )
 
-// Errors of a queue.
+// Errors that end a subscription.
 var (
-	// ErrLagged ends a subscription with policy [Fail] whose queue was full.
-	ErrLagged = errors.New("mailbox: subscription fell behind")
+	// ErrClosed reports a queue or a box that was closed. It satisfies
+	// errors.Is(err, net.ErrClosed).
+	ErrClosed = fmt.Errorf("mailbox: closed: %w", net.ErrClosed)
 
-	// ErrClosed ends a subscription that was closed.
-	ErrClosed = errors.New("mailbox: closed")
+	// ErrLagged reports a queue of the policy [Fail] that was full. A larger
+	// [Options.MessagesMax] or [Options.BytesMax], or another policy, avoids it.
+	ErrLagged = errors.New("mailbox: subscription fell behind")
 )
 
-// Run is consecutive messages of one sender, lane and topic.
-type Run struct {
-	Topic string // set by Deliver
-	From  ident.NodeID
-	Name  string // the sender's
-	Lane  frame.Lane
-	First ident.Seq
-	Codec uint8
-	Data  []byte // a run as [frame.NextPayload] walks it; Deliver copies it for each queue
-	Count int    // messages in Data
-	At    time.Time
-}
+// routesMax is how many topics a box remembers with the queues that want them. Beyond
+// it the box forgets all and learns again, at the price of one search for each.
+const routesMax = 1024
 
-// last returns the number of the last message.
-func (r *Run) last() ident.Seq { return r.First + ident.Seq(r.Count) - 1 }
-
-// Loss is messages that a subscription will never get.
-type Loss struct {
-	From  ident.NodeID
-	Topic string // empty if unknown
-	Count uint64
-}
-
-// Releaser is told once for each run when no queue withholds it any more. It may be
-// called from within Deliver or by a reader, never under a lock.
-type Releaser interface {
-	Release(lane frame.Lane, last ident.Seq)
-}
-
-// Box is the set of subscriptions of a node.
+// Box is the set of subscriptions of a node. Make it with [New].
 type Box struct {
-	changes atomic.Uint64 // of the set, so that routes know when they are out of date
+	depot   depot
+	holds   holds
+	dropped atomic.Uint64 // messages, by all policies
+	changes atomic.Uint64 // of the set, so that a Route knows when it is out of date
 
-	mu     sync.RWMutex // guards what follows
-	index  glob.Index[*Queue]
-	queues map[*Queue]glob.Key
+	mu     sync.Mutex // guards what follows
 	closed bool
+	index  glob.Index[*Queue]
+	queues []*Queue // in the order of Subscribe; appended to or replaced
+	routes map[string]*way
+}
 
-	dropped atomic.Uint64 // messages that queues dropped
+// way is what is known of a topic. It is never modified.
+type way struct {
+	topic  string
+	queues []*Queue // in the order of Subscribe
+}
+
+// Route is where one deliverer's last run went. Messages of one topic come in droves,
+// so that it saves nearly every look-up. The zero Route is ready; it is for one
+// goroutine at a time.
+type Route struct {
+	changes uint64
+	way     *way // nil at first
 }
 
 // New returns a box without subscriptions.
-func New() *Box { return &Box{queues: map[*Queue]glob.Key{}} }
+func New() *Box { return &Box{routes: make(map[string]*way)} }
 
-// Subscribe adds a subscription to the topics that match a checked pattern. It
-// registers at once; messages wait in the queue until they are read.
+// Subscribe adds a subscription to the topics that match a pattern, which the caller
+// has checked. Every run that is delivered after its return reaches it. The error is
+// [ErrClosed].
 func (b *Box) Subscribe(pattern string, o Options) (*Queue, error) {
 	q := newQueue(b, o)
 	b.mu.Lock()
@@ -92,103 +67,91 @@ func (b *Box) Subscribe(pattern string, o Options) (*Queue, error) {
 	if b.closed {
 		return nil, ErrClosed
 	}
-	b.queues[q] = b.index.Add(pattern, q)
-	b.changes.Add(1)
+	q.key = b.index.Add(pattern, q)
+	b.queues = append(b.queues, q)
+	b.changed()
 	return q, nil
 }
 
+// remove forgets a subscription, once.
 func (b *Box) remove(q *Queue) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if k, ok := b.queues[q]; ok {
-		b.index.Remove(k)
-		delete(b.queues, q)
-		b.changes.Add(1)
+	if b.index.Remove(q.key) {
+		b.queues = slices.DeleteFunc(slices.Clone(b.queues), func(p *Queue) bool { return p == q })
+		b.changed()
 	}
 }
 
-// Route is where one deliverer's last run went. Messages of one topic come in droves,
-// so that this saves nearly every look-up. The zero value is ready; it is for one
-// goroutine at a time.
-type Route struct {
-	changes uint64
-	topic   string
-	queues  []*Queue
-	ticket  *ticket
+// changed makes everybody look again. The caller holds mu.
+func (b *Box) changed() {
+	clear(b.routes)
+	b.changes.Add(1)
 }
 
-// find makes rt the route of topic.
-func (b *Box) find(rt *Route, topic []byte) {
-	rt.changes = b.changes.Load() // before the look-up: a later change is seen next time
-	if rt.topic != string(topic) {
-		rt.topic = string(topic)
-	}
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	rt.queues = b.index.Match(rt.queues[:0], rt.topic)
-}
-
-// Deliver puts a run into every queue that matches its topic and returns how many
-// there are. It never waits. r.Data is copied.
+// Deliver puts a run into the queue of every subscription that wants the topic, which
+// the caller has checked, and returns how many there are. It never waits. rel is told
+// once that all of them have taken the run: before Deliver returns, or later by the
+// goroutine of a reader where a queue withholds it; nil if nobody asks. Runs of one
+// sender and lane must be delivered one after the other.
 func (b *Box) Deliver(rt *Route, topic []byte, r Run, rel Releaser) (queues int) {
-	if rt.changes != b.changes.Load() || rt.topic != string(topic) || rt.topic == "" {
+	if rt.way == nil || rt.changes != b.changes.Load() || rt.way.topic != string(topic) {
 		b.find(rt, topic)
 	}
-	last := r.last()
-	if len(rt.queues) == 0 {
-		rel.Release(r.Lane, last)
-		return 0
-	}
-	if rt.ticket == nil {
-		rt.ticket = &ticket{}
-	}
-	t := rt.ticket
-	t.rel, t.lane, t.last = rel, r.Lane, last
-	t.left.Store(1)
-	r.Topic = rt.topic
-	data := r.Data
-	for _, q := range rt.queues {
-		r.Data = bytes.Clone(data) // Event.Data belongs to the receiver
-		if q.push(r, t) {
-			rt.ticket = nil // a queue keeps it
+	owed := release{holds: &b.holds, rel: rel, lane: r.Lane, last: r.last()}
+	r.Topic = rt.way.topic
+	data, owned := r.Data, r.Owned
+	r.Owned = true
+	e := Entry{Run: r}
+	for _, q := range rt.way.queues {
+		if q.ended.Load() {
+			continue
 		}
+		if e.Data = data; owned {
+			owned = false
+		} else {
+			e.Data = b.depot.clone(data)
+		}
+		q.put(&e, &owed)
+		queues++
 	}
-	t.done()
-	return len(rt.queues)
+	owed.done()
+	return queues
 }
 
-// ticket counts the queues that withhold a run, and its deliverer.
-type ticket struct {
-	left atomic.Int32
-	rel  Releaser
-	lane frame.Lane
-	last ident.Seq
-}
-
-func (t *ticket) done() {
-	if t.left.Add(-1) == 0 {
-		t.rel.Release(t.lane, t.last)
+// find makes rt the route of a topic.
+func (b *Box) find(rt *Route, topic []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := b.routes[string(topic)]
+	if w == nil {
+		if len(b.routes) >= routesMax {
+			clear(b.routes)
+		}
+		w = &way{topic: string(topic)}
+		w.queues = b.index.Match(nil, w.topic)
+		b.routes[w.topic] = w
 	}
+	rt.way, rt.changes = w, b.changes.Load()
 }
 
-// Lost tells every subscription that messages are missing for good.
+// Lost puts a loss into every queue, for its messages may have been on any topic, in
+// its place between the runs of its lane. It never waits.
 func (b *Box) Lost(l Loss) {
 	for _, q := range b.all() {
 		q.lose(l)
 	}
 }
 
+// all returns the subscriptions of now, which the caller must not modify.
 func (b *Box) all() []*Queue {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	all := make([]*Queue, 0, len(b.queues))
-	for q := range b.queues {
-		all = append(all, q)
-	}
-	return slices.Clip(all)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.queues
 }
 
-// Figures returns how many messages wait in all queues, and how many were dropped.
+// Figures returns how many messages wait in all queues, and how many the policies have
+// dropped so far.
 func (b *Box) Figures() (waiting, dropped uint64) {
 	for _, q := range b.all() {
 		waiting += uint64(q.Len())
@@ -196,7 +159,7 @@ func (b *Box) Figures() (waiting, dropped uint64) {
 	return waiting, b.dropped.Load()
 }
 
-// Close ends all subscriptions; what is queued can still be read.
+// Close ends all subscriptions: their readers get what waits, and then [ErrClosed].
 func (b *Box) Close() {
 	b.mu.Lock()
 	b.closed = true

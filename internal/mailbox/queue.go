@@ -2,206 +2,142 @@ package mailbox
 
 import (
 	"context"
-	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/espial-go/espial/internal/frame"
-	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/glob"
 )
 
-// Defaults of [Options].
-const (
-	messagesMaxDefault = 1024
-	bytesMaxDefault    = 8 << 20
-)
-
-// Policy says what happens to a run that finds the queue full.
-type Policy uint8
-
-// The policies.
-const (
-	Auto       Policy = iota // Block on the direct lane, DropOldest on the broadcast lane
-	Block                    // keep it, and withhold its release until the reader took it
-	DropOldest               // drop the oldest messages and count them
-	Fail                     // end the subscription with ErrLagged
-)
-
-// Options are the settings of a subscription; zero fields mean the default.
-type Options struct {
-	MessagesMax int // messages that wait; default 1,024
-	BytesMax    int // bytes that wait; default 8 MiB
-	Policy      Policy
-}
-
-// Entry is one thing to read: a run, or a loss if Lost.Count is not zero.
-type Entry struct {
-	Run
-	Lost Loss
-
-	order  uint64  // of arrival in the queue
-	ticket *ticket // to be done when the reader has the run; nil if it was not withheld
-}
-
-// lane is the entries of one lane that wait.
-type lane struct {
-	entries  []Entry
-	messages int
-	bytes    int
-}
-
-// Queue is one subscription's.
+// Queue is a subscription: what waits for its reader.
 type Queue struct {
 	box   *Box
-	o     Options
-	ready chan struct{} // holds a token while there may be something to read
+	key   glob.Key // guarded by the box
+	opts  Options
+	ready chan struct{} // holds a token when there is news for the reader
+	ended atomic.Bool   // err is set; saves copying for a queue that takes nothing
 
 	mu    sync.Mutex // guards what follows
 	lanes [frame.Lanes]lane
-	lags  []Loss // dropped from the front, by sender and topic
-	order uint64
-	err   error // why it ended
-	spare []Entry
+	lost  losses // before everything in lanes
+	order uint64 // of the next entry
+	err   error  // why nothing more comes; nil while the subscription lasts
+
+	// What follows is the reader's alone: the room of what it took last.
+	taken     [frame.Lanes][]Entry
+	takenLost losses
+	batch     []Entry
 }
 
 func newQueue(b *Box, o Options) *Queue {
-	if o.MessagesMax <= 0 {
-		o.MessagesMax = messagesMaxDefault
-	}
-	if o.BytesMax <= 0 {
-		o.BytesMax = bytesMaxDefault
-	}
-	return &Queue{box: b, o: o, ready: make(chan struct{}, 1)}
+	return &Queue{box: b, opts: o.withDefaults(), ready: make(chan struct{}, 1)}
 }
 
-// policy returns what holds for a lane.
-func (q *Queue) policy(l frame.Lane) Policy {
-	if q.o.Policy != Auto {
-		return q.o.Policy
-	}
-	if l == frame.Direct {
-		return Block
-	}
-	return DropOldest
-}
-
-// push adds a run and reports whether the queue keeps the ticket.
-func (q *Queue) push(r Run, t *ticket) (withheld bool) {
-	q.mu.Lock()
-	if q.err != nil {
-		q.mu.Unlock()
-		return false
-	}
-	l := &q.lanes[r.Lane]
-	full := l.messages+r.Count > q.o.MessagesMax || l.bytes+len(r.Data) > q.o.BytesMax
-	e := Entry{Run: r, order: q.order}
-	q.order++
-	switch policy := q.policy(r.Lane); {
-	case full && policy == Block:
-		t.left.Add(1)
-		e.ticket, withheld = t, true
-	case full && policy == Fail:
-		q.err = ErrLagged
-		q.lag(Loss{From: r.From, Topic: r.Topic, Count: uint64(r.Count)})
-		q.mu.Unlock()
+// put adds a run. What is beyond the limit is dealt with as the policy says.
+func (q *Queue) put(e *Entry, owed *release) {
+	if q.add(e, owed) {
 		q.box.remove(q)
-		q.signal()
-		return false
 	}
-	l.entries = append(l.entries, e)
-	l.messages += r.Count
-	l.bytes += len(r.Data)
-	if full && q.policy(r.Lane) == DropOldest {
-		q.trim(l)
-	}
-	q.mu.Unlock()
-	q.signal()
-	return withheld
+	q.wake()
 }
 
-// trim drops the oldest messages of a lane until the rest fits; one message always
-// stays, however large. The caller holds mu.
-func (q *Queue) trim(l *lane) {
-	dropped, whole := 0, 0
-	for l.messages > q.o.MessagesMax || l.bytes > q.o.BytesMax && l.messages > 1 {
-		e := &l.entries[whole]
-		over := l.messages - q.o.MessagesMax
-		if l.bytes > q.o.BytesMax {
-			over = max(over, 1)
-		}
-		n := min(e.Count, over)
-		before := len(e.Data)
-		for range n {
-			_, e.Data = frame.NextPayload(e.Data)
-		}
-		e.First, e.Count = e.First+ident.Seq(n), e.Count-n
-		l.messages -= n
-		l.bytes -= before - len(e.Data)
-		if n > 0 {
-			q.lag(Loss{From: e.From, Topic: e.Topic, Count: uint64(n)})
-			dropped += n
-		}
-		if e.Count == 0 {
-			if e.Lost.Count > 0 {
-				q.lag(e.Lost)
-			}
-			whole++
-		}
-	}
-	l.entries = slices.Delete(l.entries, 0, whole)
-	q.box.dropped.Add(uint64(dropped))
-}
-
-// lagsMax bounds the senders and topics whose losses are counted apart.
-const lagsMax = 1024
-
-// lag counts a loss that comes before everything in the queue. The caller holds mu.
-func (q *Queue) lag(l Loss) {
-	i := slices.IndexFunc(q.lags, func(k Loss) bool { return k.From == l.From && k.Topic == l.Topic })
-	switch {
-	case i >= 0:
-		q.lags[i].Count += l.Count
-	case len(q.lags) < lagsMax:
-		q.lags = append(q.lags, l)
-	default:
-		q.lags[len(q.lags)-1].Count += l.Count
-	}
-}
-
-// lose adds a loss behind everything in the queue, or to the loss that is last there.
-func (q *Queue) lose(l Loss) {
+// add is put under the lock. It reports whether the subscription ended by it.
+func (q *Queue) add(e *Entry, owed *release) (failed bool) {
 	q.mu.Lock()
-	defer q.signal()
 	defer q.mu.Unlock()
 	if q.err != nil {
-		return
+		return false
 	}
-	b := &q.lanes[frame.Broadcast]
-	if n := len(b.entries); n > 0 && b.entries[n-1].Lost.Count > 0 && b.entries[n-1].Lost.From == l.From {
-		b.entries[n-1].Lost.Count += l.Count
-		return
+	l := &q.lanes[e.Lane]
+	full := l.full(e, &q.opts)
+	policy := q.opts.Policy.forLane(e.Lane)
+	if full && policy == Fail {
+		q.box.dropped.Add(uint64(e.Count))
+		q.fail(Loss{From: e.From, Topic: e.Topic, Lane: e.Lane, Count: uint64(e.Count)})
+		return true
 	}
-	b.entries = append(b.entries, Entry{Lost: l, order: q.order})
+	e.order = q.order
 	q.order++
+	e.hold = nil
+	if full && policy == Block {
+		// Under this lock, or the reader could take the run before it is withheld, and
+		// would then never let it go.
+		e.hold = owed.withhold()
+	}
+	l.push(e)
+	if full && policy == DropOldest {
+		q.box.dropped.Add(l.dropOldest(&q.opts, &q.lost, &q.box.depot))
+	}
+	return false
 }
 
-// signal wakes the reader.
-func (q *Queue) signal() {
+// fail ends the subscription after a last loss. The caller holds mu.
+func (q *Queue) fail(loss Loss) {
+	q.lanes[loss.Lane].push(&Entry{Lost: loss, order: q.order})
+	q.err = ErrLagged
+	q.ended.Store(true)
+}
+
+// lose adds a loss behind everything in its lane, or to the loss that is last there.
+func (q *Queue) lose(loss Loss) {
+	if q.addLoss(loss) {
+		q.box.remove(q)
+	}
+	q.wake()
+}
+
+// addLoss is lose under the lock. It reports whether the subscription ended by it.
+func (q *Queue) addLoss(loss Loss) (failed bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.err != nil {
+		return false
+	}
+	l := &q.lanes[loss.Lane]
+	if last := l.last(); last != nil && last.Lost.like(loss) && last.loss() {
+		last.Lost.merge(loss)
+		return false
+	}
+	e := &Entry{Lost: loss, order: q.order}
+	switch full, policy := l.full(e, &q.opts), q.opts.Policy.forLane(loss.Lane); {
+	case full && policy == Fail:
+		q.fail(loss)
+		return true
+	case full && policy == Block:
+		// No sender's window bounds losses, so beyond the limit they are told too
+		// early, but together.
+		q.lost.add(loss)
+		return false
+	default:
+		q.order++
+		l.push(e)
+		if full {
+			q.box.dropped.Add(l.dropOldest(&q.opts, &q.lost, &q.box.depot))
+		}
+		return false
+	}
+}
+
+// wake tells the reader that there is news.
+func (q *Queue) wake() {
 	select {
 	case q.ready <- struct{}{}:
 	default:
 	}
 }
 
-// Next waits until there is something to read and returns all of it: losses at the
-// front first, then runs in the order in which they came. The slice is valid until the
-// next call. The error, [ErrClosed], [ErrLagged] or ctx's, comes with the last batch.
+// Next waits until something is there and returns all of it: first the losses before
+// everything else, then runs and losses in the order in which they came. The entries
+// are valid until the next call, their Data for as long as the reader likes. The error
+// is [ErrClosed] or [ErrLagged] once the subscription has ended and nothing waits, or
+// the cause of ctx.
 func (q *Queue) Next(ctx context.Context) ([]Entry, error) {
 	for {
 		batch, err := q.take()
 		for i := range batch {
-			if t := batch[i].ticket; t != nil {
-				batch[i].ticket = nil
-				t.done()
+			if h := batch[i].hold; h != nil {
+				batch[i].hold = nil
+				q.box.holds.let(h)
 			}
 		}
 		if len(batch) > 0 || err != nil {
@@ -215,72 +151,98 @@ func (q *Queue) Next(ctx context.Context) ([]Entry, error) {
 	}
 }
 
-// take empties the queue into the spare slice.
+// take returns all that waits, or, if that is nothing, why.
 func (q *Queue) take() ([]Entry, error) {
+	var heads [frame.Lanes]int
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	clear(q.spare) // what the reader had is the reader's alone
-	out := q.spare[:0]
-	for _, l := range q.lags {
-		out = append(out, Entry{Lost: l})
-	}
-	q.lags = q.lags[:0]
-	a, b := q.lanes[0].entries, q.lanes[1].entries
-	for len(a) > 0 && len(b) > 0 {
-		if a[0].order < b[0].order {
-			out, a = append(out, a[0]), a[1:]
-		} else {
-			out, b = append(out, b[0]), b[1:]
-		}
-	}
-	out = append(append(out, a...), b...)
+	err := q.err
+	q.lost, q.takenLost = q.takenLost[:0], q.lost
 	for i := range q.lanes {
 		l := &q.lanes[i]
-		clear(l.entries)
-		*l = lane{entries: l.entries[:0]}
+		heads[i] = l.head
+		q.taken[i], *l = l.entries, lane{entries: q.taken[i]}
 	}
-	q.spare = out
-	return out, q.err
+	q.mu.Unlock()
+
+	q.batch = emptied(q.batch)
+	for _, loss := range q.takenLost {
+		q.batch = append(q.batch, Entry{Lost: loss})
+	}
+	clear(q.takenLost)
+	q.merge(q.taken[0][heads[0]:], q.taken[1][heads[1]:])
+	for i := range q.taken {
+		q.taken[i] = emptied(q.taken[i]) // the batch alone keeps what was taken alive
+	}
+	if len(q.batch) > 0 {
+		err = nil
+	}
+	return q.batch, err
 }
+
+// roomMax is how many entries a slice has room for that is kept for later.
+const roomMax = 2048
+
+// emptied returns s for use again, or nothing if a burst made it large.
+func emptied(s []Entry) []Entry {
+	if cap(s) > roomMax {
+		return nil
+	}
+	clear(s)
+	return s[:0]
+}
+
+// merge appends what waited of both lanes to the batch, in the order of arrival.
+func (q *Queue) merge(a, b []Entry) {
+	for len(a) > 0 && len(b) > 0 {
+		if a[0].order < b[0].order {
+			q.batch, a = append(q.batch, a[0]), a[1:]
+		} else {
+			q.batch, b = append(q.batch, b[0]), b[1:]
+		}
+	}
+	q.batch = append(append(q.batch, a...), b...)
+}
+
+// Reuse takes back the Data of an entry of which nobody needs a byte any more. With it
+// the way from a link to a reader that decodes its messages allocates nothing. A reader
+// that hands the bytes on does not call it. It may be called by any goroutine.
+func (q *Queue) Reuse(data []byte) { q.box.depot.put(data) }
 
 // Len returns how many messages wait.
 func (q *Queue) Len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.lanes[0].messages + q.lanes[1].messages
+	return q.lanes[frame.Broadcast].messages + q.lanes[frame.Direct].messages
 }
 
-// Close ends the subscription and forgets what is queued. The reader may still be in
-// Next, or at work on its last batch.
-func (q *Queue) Close() {
-	q.box.remove(q)
-	q.end(ErrClosed)
-	for _, t := range q.forget() {
-		t.done()
-	}
-}
-
-// forget empties the queue and returns the tickets of what was withheld.
-func (q *Queue) forget() (tickets []*ticket) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for i := range q.lanes {
-		for _, e := range q.lanes[i].entries {
-			if e.ticket != nil {
-				tickets = append(tickets, e.ticket)
-			}
-		}
-		q.lanes[i] = lane{}
-	}
-	return tickets
-}
-
-// end makes Next return err when the queue is empty.
+// end lets the reader have what waits, and err after it.
 func (q *Queue) end(err error) {
 	q.mu.Lock()
 	if q.err == nil {
 		q.err = err
+		q.ended.Store(true)
 	}
 	q.mu.Unlock()
-	q.signal()
+	q.wake()
+}
+
+// Close ends the subscription and drops what waits: a Next that waits returns
+// [ErrClosed], and what was withheld is released. Any goroutine may call it, and more
+// than once. What the reader took before stays valid.
+func (q *Queue) Close() {
+	q.box.remove(q)
+	q.mu.Lock()
+	q.err = ErrClosed
+	q.ended.Store(true)
+	dropped := q.lanes
+	q.lanes, q.lost = [frame.Lanes]lane{}, nil
+	q.mu.Unlock()
+	q.wake()
+	for i := range dropped {
+		for _, e := range dropped[i].entries {
+			if e.hold != nil {
+				q.box.holds.let(e.hold)
+			}
+		}
+	}
 }

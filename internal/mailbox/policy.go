@@ -1,0 +1,66 @@
+package mailbox
+
+import "github.com/espial-go/espial/internal/frame"
+
+// Policy says what happens to messages beyond the limit of a queue.
+type Policy uint8
+
+// The policies.
+const (
+	// Auto is Block for direct messages and DropOldest for broadcasts.
+	Auto Policy = iota
+
+	// Block takes the run and withholds its release until the reader has taken all
+	// that waits, so that the sender's window fills and the sender waits. What the queue
+	// holds is bounded by the windows of its senders.
+	Block
+
+	// DropOldest drops the oldest messages and tells the reader how many, for each
+	// sender and topic.
+	DropOldest
+
+	// Fail ends the subscription with [ErrLagged] after what fits the queue.
+	Fail
+)
+
+// forLane returns what the policy means for a lane.
+func (p Policy) forLane(l frame.Lane) Policy {
+	switch {
+	case p != Auto:
+		return p
+	case l == frame.Direct:
+		return Block
+	default:
+		return DropOldest
+	}
+}
+
+// Defaults of [Options].
+const (
+	MessagesMaxDefault = 1024
+	BytesMaxDefault    = 8 << 20
+)
+
+// Options configures a subscription. The zero Options means the defaults.
+type Options struct {
+	// MessagesMax is how many messages of each lane wait for the reader. Default 1,024.
+	MessagesMax int
+
+	// BytesMax is how many bytes of each lane wait for the reader, unless they are of
+	// a single run, which is always taken. Default 8 MiB.
+	BytesMax int
+
+	// Policy says what happens beyond these. Default [Auto].
+	Policy Policy
+}
+
+// withDefaults returns o with its zeros filled in.
+func (o Options) withDefaults() Options {
+	if o.MessagesMax <= 0 {
+		o.MessagesMax = MessagesMaxDefault
+	}
+	if o.BytesMax <= 0 {
+		o.BytesMax = BytesMaxDefault
+	}
+	return o
+}
