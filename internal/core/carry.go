@@ -16,8 +16,9 @@ func (c *Core) settle(now time.Time) {
 	c.carry(now)
 	if at, due := c.dials.Next(); due && !at.After(now) && !c.leaving {
 		for _, s := range c.dials.Tick(now) {
-			c.pins[s.Number] = s.ID
-			c.act(Dial{Number: s.Number, Addr: s.Addr, Pin: s.ID, Source: s.Source})
+			d := Dial{Number: s.Number, Addr: s.Addr, Pin: s.ID, Source: s.Source}
+			c.flights[s.Number] = d
+			c.act(d)
 		}
 	}
 	if c.changed {

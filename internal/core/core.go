@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"github.com/espial-go/espial/internal/dial"
@@ -53,7 +54,8 @@ type Core struct {
 	grants  map[ident.NodeID]grant // the arbiter's last yes to each peer
 	serial  uint64                 // of the last grant
 
-	pins    map[uint64]ident.NodeID // who was expected of the dials in flight
+	flights map[uint64]Dial         // dials that have not ended
+	reached map[ident.NodeID]string // where each listed member was linked last
 	named   map[ident.NodeID]string // what named a node first that is not listed yet
 	reports reports
 	leaving bool
@@ -84,7 +86,8 @@ func New(now time.Time, c Config) (*Core, error) {
 		links:   map[LinkID]*link{},
 		peers:   map[ident.NodeID]*link{},
 		grants:  map[ident.NodeID]grant{},
-		pins:    map[uint64]ident.NodeID{},
+		flights: map[uint64]Dial{},
+		reached: map[ident.NodeID]string{},
 		named:   map[ident.NodeID]string{},
 		reports: newReports(),
 		changed: true,
@@ -107,14 +110,25 @@ func (c *Core) Found(now time.Time, d dial.Candidate) {
 // DialDone tells how a [Dial] ended.
 func (c *Core) DialDone(now time.Time, number uint64, o dial.Outcome) {
 	c.enter(now)
-	pin := c.pins[number]
-	delete(c.pins, number)
+	d := c.flights[number]
+	delete(c.flights, number)
 	c.dials.Done(now, number, o)
-	if !pin.IsZero() && (o.Kind == dial.Refused || o.Kind == dial.WrongID) {
-		// Nobody, or somebody else, is where the member was: its process is gone.
-		c.detector.Refused(now, pin)
+	if (o.Kind == dial.Refused || o.Kind == dial.WrongID) && c.reached[d.Pin] == place(d.Addr) {
+		// Nobody, or somebody else, is where the member was: its process is gone. At
+		// other addresses of a member a refusal says nothing: they may be old, or mean
+		// another machine here than there.
+		c.detector.Refused(now, d.Pin)
 	}
 	c.settle(now)
+}
+
+// place returns the one form of an address that all of its forms share.
+func place(addr string) string {
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return addr
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()).String()
 }
 
 // SetMeta replaces the metadata of this node. It fails if the record cannot be signed,

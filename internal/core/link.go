@@ -39,8 +39,9 @@ type Link struct {
 	Dialed     bool
 	DialNumber uint64
 
-	// Addr is where this node reached the peer; of an inbound link the peer's address
-	// with the port on which it says that it listens, or empty if it does not.
+	// Addr is where the peer can be reached again, as IP:port: for a link that this node
+	// dialled its far end; for an inbound one the peer's address with the port on which
+	// it says that it listens, or empty if it does not.
 	Addr string
 
 	// Source is the one of the Dial; [dial.Inbound] for an inbound link.
@@ -160,7 +161,8 @@ func (c *Core) LinkUp(now time.Time, l Link) {
 	c.changed = true
 	c.accepted(now, n)
 	c.table.FixJoin(l.Join)
-	c.dials.Linked(now, l.Peer, l.Addr, l.Dialed)
+	c.reached[l.Peer] = place(l.Addr)
+	c.dials.Linked(now, l.Peer, c.flights[l.DialNumber].Addr, l.Dialed)
 	c.send(n, frame.Records{List: [][]byte{c.table.Self().Raw}})
 }
 
@@ -206,7 +208,8 @@ func (c *Core) current(l *link) bool {
 	return p != nil && p.Incarnation == l.Incarnation
 }
 
-// addrs returns where a member, or one that was lost, is to be found.
+// addrs returns where a member, or one that was lost, is to be found, first where it
+// was linked last.
 func (c *Core) addrs(id ident.NodeID) []string {
 	m, ok := c.table.Get(id)
 	if !ok {
@@ -217,7 +220,11 @@ func (c *Core) addrs(id ident.NodeID) []string {
 		}
 		m = lost[i]
 	}
-	return dialable(m.Record.Addrs)
+	addrs := dialable(m.Record.Addrs)
+	if last := c.reached[id]; last != "" {
+		addrs = slices.Insert(addrs, 0, last)
+	}
+	return addrs
 }
 
 // dialable returns the addresses that the transport understands.

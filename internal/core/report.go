@@ -113,6 +113,9 @@ func (c *Core) report(now time.Time, a member.Action) {
 func (c *Core) removed(now time.Time, m member.Member) {
 	id := m.Record.ID
 	c.detector.Remove(id)
+	if c.peers[id] == nil {
+		delete(c.reached, id)
+	}
 	if m.State == member.Failed {
 		return // dead, and dialled for life, or replaced by an incarnation that is linked
 	}

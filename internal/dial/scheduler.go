@@ -123,8 +123,10 @@ func New(c Config, r *rand.Rand) *Scheduler {
 // because resolving it would be a request that somebody else chose.
 //
 // That a peer names a remembered node, which is how the two halves of a healed split
-// learn of each other, makes it due at once; being named again changes nothing else
-// about when a candidate is dialled.
+// learn of each other, makes it due at once. That a peer names another known node cuts
+// its back-off to [BackoffMin]: a member sees the node now, so what kept this node from
+// it may be over. Being named again changes nothing else about when a candidate is
+// dialled.
 func (s *Scheduler) Found(now time.Time, c Candidate) {
 	s.fresh = false
 	addr, local, ok := parse(c.Addr, c.Source == Seed)
@@ -161,9 +163,14 @@ func (s *Scheduler) named(now time.Time, t *target, source Source) {
 	if source == Seed && t.source != Seed && s.table.counts[Seed] < shareMax {
 		s.table.move(t, Seed)
 	}
-	if source == Peer && t.source == Remembered {
+	if source != Peer {
+		return
+	}
+	if t.source == Remembered {
 		t.place.due, t.hold = time.Time{}, s.hold(now, t.id)
 		t.place.renamed = t.place.flying
+	} else if soon := now.Add(BackoffMin); t.place.due.After(soon) {
+		t.place.due = soon
 	}
 }
 
@@ -195,9 +202,8 @@ func (s *Scheduler) Linked(now time.Time, id ident.NodeID, addr string, dialed b
 }
 
 // Unlinked tells that the last link with id broke or was closed by it, and that id is
-// still wanted at addrs, the best first. One address is redialled at once, the one
-// where id answered last or else the first: whether that is refused is what tells a
-// crash from a cut.
+// still wanted at addrs. The first of them, which should be the one where it was linked,
+// is redialled at once: whether that is refused is what tells a crash from a cut.
 func (s *Scheduler) Unlinked(now time.Time, id ident.NodeID, addrs []string) {
 	delete(s.linked, id)
 	s.Remember(now, id, addrs)
@@ -205,8 +211,8 @@ func (s *Scheduler) Unlinked(now time.Time, id ident.NodeID, addrs []string) {
 }
 
 // Remember tells that id, which this node was linked with, is to be found again at
-// addrs and at no others, until it is linked or forgotten: a member without a link,
-// or one that failed and may be on the other side of a split.
+// addrs and no longer where it or a peer said before, until it is linked or forgotten:
+// a member without a link, or one that failed and may be on the other side of a split.
 func (s *Scheduler) Remember(now time.Time, id ident.NodeID, addrs []string) {
 	s.fresh = false
 	if id.IsZero() || id == s.c.Self {
@@ -214,7 +220,7 @@ func (s *Scheduler) Remember(now time.Time, id ident.NodeID, addrs []string) {
 	}
 	addrs = addrs[:min(len(addrs), addrsMax)]
 	keep := make(map[string]bool, len(addrs))
-	for _, a := range addrs {
+	for i, a := range addrs {
 		addr, local, ok := parse(a, false)
 		if !ok {
 			s.stats.Ignored++
@@ -231,17 +237,17 @@ func (s *Scheduler) Remember(now time.Time, id ident.NodeID, addrs []string) {
 		} else {
 			s.table.move(t, Remembered)
 		}
-		t.seen, t.hold = now, time.Time{}
+		t.seen, t.hold, t.order = now, time.Time{}, i
 		s.stats.Evicted += uint64(s.table.trim(t))
 	}
 	s.table.drop(func(t *target) bool {
-		return t.id == id && t.source == Remembered && !keep[t.place.addr]
+		return t.id == id && (t.source == Remembered || t.source == Peer) && !keep[t.place.addr]
 	})
 }
 
-// Want asks for a dial of id now, at the one of its addresses where it answered last or
-// else the first known, whatever its back-off. It does nothing if id is linked, has no
-// known address, or is resting.
+// Want asks for a dial of id now, whatever its back-off: at the first of the addresses
+// to remember, or of a stranger at the one where it answered last. It does nothing if id
+// is linked, has no known address, or is resting.
 func (s *Scheduler) Want(_ time.Time, id ident.NodeID) {
 	s.fresh = false
 	if id.IsZero() || s.linked[id] {
@@ -249,7 +255,7 @@ func (s *Scheduler) Want(_ time.Time, id ident.NodeID) {
 	}
 	var best *target
 	for _, t := range s.table.targets {
-		if t.id == id && (best == nil || t.reached().After(best.reached())) {
+		if t.id == id && (best == nil || t.better(best)) {
 			best = t
 		}
 	}

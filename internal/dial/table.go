@@ -36,11 +36,17 @@ type target struct {
 	place  *place
 	id     ident.NodeID // zero for whoever answers
 	source Source
+	order  int       // among the addresses of a remembered node, the best first
 	urgent bool      // redial without waiting for turn, spacing or back-off
 	seen   time.Time // when it was named last
 	hold   time.Time // the higher ID's wait
 	rest   time.Time // end of a rest of the claim that id lives here
 	turn   time.Time // when id, or the address of a target without one, was dialled last
+}
+
+// better reports whether t is a better place than u to find the node of both.
+func (t *target) better(u *target) bool {
+	return t.order < u.order || t.order == u.order && t.reached().After(u.reached())
 }
 
 // who returns who is expected at t: the ID that it is pinned to, else the one that

@@ -249,9 +249,10 @@ func (t *Table) update(e *entry, rec frame.Record) {
 	}
 }
 
-// learn takes a record of a node, or of an incarnation, that is not listed.
+// learn takes a record of a node, or of an incarnation, that is not listed. The caller
+// hears of it each time: that a member still lists the node is news about the node.
 func (t *Table) learn(rec frame.Record) {
-	if p, ok := t.pending.get(rec.ID); ok && p.Incarnation == rec.Incarnation && p.Version >= rec.Version {
+	if p, ok := t.pending.get(rec.ID); ok && p.Incarnation == rec.Incarnation && p.Version > rec.Version {
 		return
 	}
 	if l, ok := t.lost.get(rec.ID); ok && l.Record.Incarnation == rec.Incarnation {

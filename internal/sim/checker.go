@@ -40,10 +40,10 @@ type checker struct {
 type procTruth struct {
 	host    int
 	died    bool
+	exited  bool // it died after a goodbye
 	diedAt  time.Duration
 	paused  bool
 	resumed time.Duration // when the last pause ended
-	known   bool
 }
 
 // cutTruth is what really became of a direction.
@@ -87,9 +87,10 @@ func (k *checker) fail(invariant string, node int, format string, args ...any) {
 func (k *checker) world(e Entry) {
 	switch e.Event {
 	case EventStart:
-		k.procs[e.Node] = &procTruth{host: e.Host, known: true}
+		k.procs[e.Node] = &procTruth{host: e.Host}
 	case EventKill, EventExit:
-		k.procs[e.Node].died, k.procs[e.Node].diedAt = true, e.At
+		p := k.procs[e.Node]
+		p.died, p.diedAt, p.exited = true, e.At, e.Event == EventExit
 	case EventPause:
 		k.procs[e.Node].paused = true
 	case EventResume:
@@ -206,10 +207,14 @@ func (k *checker) m4(p pair) {
 }
 
 // m5: no ghost: nobody is added who ended before. What was on its way may still arrive,
-// at a frozen node when it runs again.
+// at a frozen node when it runs again, and the kernel of a process that closed its
+// connections goes on sending what they hold.
 func (k *checker) m5(p pair) {
 	n, x := k.procs[p.node], k.procs[p.peer]
-	const onItsWay = time.Second
+	onItsWay := time.Second
+	if x.exited {
+		onItsWay += userTimeout
+	}
 	if x.died && k.now > max(x.diedAt, n.resumed)+onItsWay {
 		k.fail("M5", p.node, "added node %d, which ended at %v", p.peer, x.diedAt)
 	}
