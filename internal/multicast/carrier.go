@@ -56,8 +56,8 @@ type Carrier struct {
 // Open opens sockets on all suitable interfaces. It fails only if the Config is wrong:
 // interfaces come and go, see [Carrier.Check]. Run must follow, or Close.
 func Open(c Config) (*Carrier, error) {
-	c, err := c.withDefaults()
-	if err != nil {
+	c = c.withDefaults()
+	if err := c.check(); err != nil {
 		return nil, err
 	}
 	r := &Carrier{c: c, out: make(chan outgoing, outMax), heard: make(map[netip.AddrPort]*socket)}
@@ -120,7 +120,7 @@ func (r *Carrier) Run(
 		read(s)
 	}
 	wg.Go(func() { r.write(ctx) })
-	random := rand.New(rand.NewChaCha8(seed()))
+	random := rand.New(rand.NewChaCha8(seed())) //nolint:gosec // jitter is no secret
 	tick := time.NewTicker(r.c.Rescan)
 	defer tick.Stop()
 	for {
@@ -142,7 +142,7 @@ func (r *Carrier) Run(
 
 // seed returns the seed of the jitter.
 func seed() (s [32]byte) {
-	crand.Read(s[:]) //nolint:errcheck,gosec // never fails since Go 1.24: it ends the program instead
+	_, _ = crand.Read(s[:]) // it never fails but ends the program
 	return s
 }
 

@@ -121,6 +121,7 @@ func TestTwoNodesOfOneHost(t *testing.T) {
 	if d := b.next(t); d != (datagram{"answer", got.from, true}) {
 		t.Errorf("received %+v, want the answer from %v, where the question went", d, got.from)
 	}
+	waitFor(t, a, "sent", 2) // the count follows the datagram
 	st := a.Status()
 	if st["sent"] != 2 || st["received"] != 2 || st["senders"] != 1 || st["receivers"] != 1 || st["interfaces"] != 1 {
 		t.Errorf("status %v, want 2 sent and 2 received by one sender and one receiver", st)

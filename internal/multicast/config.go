@@ -51,9 +51,8 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// withDefaults returns a copy with every zero field set, or an error that names the
-// first field out of range.
-func (c Config) withDefaults() (Config, error) {
+// withDefaults returns a copy with every zero field set.
+func (c Config) withDefaults() Config {
 	if !c.Group.IsValid() {
 		c.Group = netip.MustParseAddrPort(GroupDefault)
 	}
@@ -69,16 +68,27 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	g, g6 := c.Group.Addr(), c.Group6.Addr()
+	return c
+}
+
+// check returns an error that names the first field out of range.
+func (c Config) check() error {
 	switch {
-	case !g.Is4() || !g.IsMulticast() || c.Group.Port() == 0:
-		return c, fmt.Errorf("multicast: Group %v is not an IPv4 group with a port", c.Group)
-	case !g6.Is6() || g6.Is4In6() || !g6.IsMulticast() || g6.Zone() != "" || c.Group6.Port() == 0:
-		return c, fmt.Errorf("multicast: Group6 %v is not an IPv6 group with a port and without a zone", c.Group6)
+	case !isGroup(c.Group, netip.Addr.Is4):
+		return fmt.Errorf("multicast: Group %v is not an IPv4 group with a port", c.Group)
+	case !isGroup(c.Group6, netip.Addr.Is6) || c.Group6.Addr().Zone() != "":
+		return fmt.Errorf("multicast: Group6 %v is not an IPv6 group with a port and no zone", c.Group6)
 	case c.TTL < 1 || c.TTL > ttlMax:
-		return c, fmt.Errorf("multicast: TTL %d is not between 1 and %d", c.TTL, ttlMax)
+		return fmt.Errorf("multicast: TTL %d is not between 1 and %d", c.TTL, ttlMax)
 	case c.Rescan < rescanMin:
-		return c, fmt.Errorf("multicast: Rescan %v is below %v", c.Rescan, rescanMin)
+		return fmt.Errorf("multicast: Rescan %v is below %v", c.Rescan, rescanMin)
+	default:
+		return nil
 	}
-	return c, nil
+}
+
+// isGroup reports whether g is a group of a family, with a port.
+func isGroup(g netip.AddrPort, family func(netip.Addr) bool) bool {
+	a := g.Addr()
+	return family(a) && !a.Is4In6() && a.IsMulticast() && g.Port() != 0
 }

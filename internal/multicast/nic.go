@@ -27,7 +27,8 @@ func nics(only string, noLoopback bool) (suitable []nic, left int, err error) {
 		return nil, 0, fmt.Errorf("multicast: list interfaces: %w", err)
 	}
 	for _, ifi := range all {
-		if only != "" && ifi.Name != only || noLoopback && ifi.Flags&net.FlagLoopback != 0 || !usable(ifi.Flags) {
+		other := only != "" && ifi.Name != only
+		if other || noLoopback && ifi.Flags&net.FlagLoopback != 0 || !usable(ifi.Flags) {
 			continue
 		}
 		addrs, err := ifi.Addrs()

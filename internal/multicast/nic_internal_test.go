@@ -101,6 +101,55 @@ func TestPrefixes(t *testing.T) {
 	}
 }
 
+// TestRoute: which socket a reply leaves by.
+func TestRoute(t *testing.T) {
+	sender := func(index int, name, source string, subnets ...string) *socket {
+		s := &socket{spec: spec{index: index, name: name}}
+		if source != "" {
+			s.source = netip.MustParseAddr(source)
+		}
+		var list []netip.Prefix
+		for _, p := range subnets {
+			list = append(list, netip.MustParsePrefix(p))
+		}
+		s.subnets.Store(&list)
+		return s
+	}
+	eth := []string{"10.0.0.1/24", "fe80::1/64"}
+	wifi := []string{"10.0.0.2/24", "fe80::2/64"}
+	lo, eth4, eth6 := sender(1, "lo", "127.0.0.1", "127.0.0.1/8"), sender(2, "eth0", "10.0.0.1", eth...), sender(2, "eth0", "fe80::1%eth0", eth...)
+	wifi4, wifi6 := sender(3, "wlan0", "10.0.0.2", wifi...), sender(3, "wlan0", "fe80::2%wlan0", wifi...)
+	group := sender(3, "wlan0", "", wifi...) // a receiver
+	r := &Carrier{sockets: []*socket{lo, eth4, eth6, wifi4, wifi6, group}, heard: map[netip.AddrPort]*socket{}}
+	tests := []struct {
+		name string
+		to   string
+		by   *socket // where it was heard; nil for nowhere
+		want *socket
+	}{
+		{"the same host", "127.0.0.1:1", nil, lo},
+		{"a neighbour that was not heard", "10.0.0.7:1", nil, eth4},
+		{"a neighbour that asked this sender", "10.0.0.8:1", wifi4, wifi4},
+		{"a neighbour that this receiver heard", "10.0.0.9:1", group, wifi4},
+		{"a link-local neighbour", "[fe80::7%eth0]:1", nil, eth6},
+		{"a link-local neighbour of the other interface", "[fe80::7%wlan0]:1", nil, wifi6},
+		{"a link-local neighbour that this receiver heard", "[fe80::8%wlan0]:1", group, wifi6},
+		{"an address behind a router", "192.0.2.1:1", nil, nil},
+		{"an IPv6 address behind a router", "[2001:db8::1]:1", nil, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			to := netip.MustParseAddrPort(tt.to)
+			if tt.by != nil {
+				r.remember(to, tt.by)
+			}
+			if got := r.route(to); got != tt.want {
+				t.Errorf("route(%v) = %v, want %v", to, got, tt.want)
+			}
+		})
+	}
+}
+
 // TestHeardIsBounded: sources cost nothing to invent.
 func TestHeardIsBounded(t *testing.T) {
 	r := &Carrier{heard: map[netip.AddrPort]*socket{}}

@@ -1,7 +1,6 @@
 package multicast
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -71,14 +70,9 @@ func open(s spec, n nic, c Config) (*socket, error) {
 	if s.source.IsValid() {
 		at = netip.AddrPortFrom(s.source, 0)
 	}
-	var lc net.ListenConfig
-	pc, err := lc.ListenPacket(context.Background(), network, at.String())
+	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(at))
 	if err != nil {
 		return nil, fmt.Errorf("multicast: interface %q: %w", s.name, err)
-	}
-	conn, ok := pc.(*net.UDPConn)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("multicast: %T is no UDP socket", pc), pc.Close())
 	}
 	o := &socket{spec: s, conn: conn}
 	o.subnets.Store(&n.subnets)
