@@ -27,6 +27,24 @@ func TestLossesAreCountedForEachSenderAndTopic(t *testing.T) {
 	}
 }
 
+// TestLossesOfTheLanesAreToldApart: their numbers have nothing to do with each other.
+func TestLossesOfTheLanesAreToldApart(t *testing.T) {
+	box := mailbox.New()
+	q := subscribe(t, box, "a", mailbox.Options{MessagesMax: 1, Policy: mailbox.DropOldest})
+	for lane, count := range []int{3, 4} {
+		newSender(box, 1, frame.Lane(lane)).send("a", count)
+	}
+	batch, err := q.Next(t.Context())
+	if err != nil || len(batch) != 4 {
+		t.Fatalf("Next = %d entries, %v; want 4", len(batch), err)
+	}
+	for lane, want := range []uint64{2, 3} {
+		if got := batch[lane].Lost; got.Lane != frame.Lane(lane) || got.Count != want {
+			t.Errorf("lost %d of lane %d, want %d of lane %d", got.Count, got.Lane, want, lane)
+		}
+	}
+}
+
 func TestLossesOfTheSessionKeepTheirPlace(t *testing.T) {
 	tests := []struct {
 		name   string

@@ -218,7 +218,9 @@ func TestEachQueueHasItsOwnBytes(t *testing.T) {
 			t.Errorf("queue %d: Next = %q", i, got)
 		}
 	}
-	s.send("a", 1)
+	r := s.run(1, 8)
+	r.Owned = true
+	box.Deliver(&s.route, []byte("a"), r, s)
 	for _, q := range qs {
 		batch, _ := q.Next(t.Context())
 		if string(batch[0].Data) != "\x087       " {

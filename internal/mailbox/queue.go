@@ -136,7 +136,6 @@ func (q *Queue) Next(ctx context.Context) ([]Entry, error) {
 		batch, err := q.take()
 		for i := range batch {
 			if h := batch[i].hold; h != nil {
-				batch[i].hold = nil
 				q.box.holds.let(h)
 			}
 		}

@@ -31,10 +31,7 @@ func TestPiecesMakeTheMessageAgain(t *testing.T) {
 		if _, err := c.Resume(0, 1<<30); err != nil {
 			t.Fatal(err)
 		}
-		payload := make([]byte, size)
-		for i := range payload {
-			payload[i] = byte(i * 7 >> 3)
-		}
+		payload := pattern(size)
 		n, err := l.Append(session.Message{Topic: "a", Codec: 2, Payload: payload})
 		if err != nil {
 			t.Fatalf("Append of %d bytes: %v", size, err)
