@@ -36,8 +36,8 @@ type round struct {
 }
 
 // Asked reports that a member asks this node to probe a target. The answer is yes as
-// soon as the target is heard, no after half a SuspectAfter or if there is no link. A
-// member has one request open for each target; a new one replaces it.
+// soon as the target is heard, no after two fifths of SuspectAfter or if there is no
+// link. A member has one request open for each target; a new one ends it with a no.
 func (d *Detector) Asked(now time.Time, from ident.NodeID, a Ask) {
 	if a.Target == d.self {
 		d.act(Answer{To: from, Number: a.Number, Alive: a.Incarnation == d.incarnation})
@@ -48,7 +48,13 @@ func (d *Detector) Asked(now time.Time, from ident.NodeID, a Ask) {
 		d.act(Answer{To: from, Number: a.Number})
 		return
 	}
-	w.asks = slices.DeleteFunc(w.asks, func(o ask) bool { return o.from == from })
+	w.asks = slices.DeleteFunc(w.asks, func(o ask) bool {
+		if o.from != from {
+			return false
+		}
+		d.act(Answer{To: from, Number: o.number})
+		return true
+	})
 	w.asks = append(w.asks, ask{from: from, number: a.Number, at: now})
 	w.wanted = true
 	if !now.Before(d.probeDue(w)) {
@@ -166,7 +172,7 @@ func (d *Detector) affirm(w *watch, at time.Time) {
 // expire tells those who waited too long that w did not answer.
 func (d *Detector) expire(now time.Time, w *watch) {
 	w.asks = slices.DeleteFunc(w.asks, func(a ask) bool {
-		if now.Sub(a.at) < d.pace.probe {
+		if now.Sub(a.at) < d.pace.reply {
 			return false
 		}
 		d.act(Answer{To: a.from, Number: a.number})

@@ -13,6 +13,7 @@ type pace struct {
 	probe   time.Duration // longest silence without a probe, and between two rounds
 	ask     time.Duration // silence until helpers are asked
 	fresh   time.Duration // a helper is tried first if it was heard within
+	reply   time.Duration // a target that was not heard for so long is reported silent
 	answer  time.Duration // a round without any answer after it was missed
 	late    time.Duration // a Tick later than this means that this node did not run
 	prompt  time.Duration // least time between two reactions to what others say
@@ -26,6 +27,7 @@ func paceOf(suspectAfter, removeAfter time.Duration) pace {
 		probe:   suspectAfter / 2,
 		ask:     suspectAfter * 6 / 10,
 		fresh:   suspectAfter * 6 / 10,
+		reply:   suspectAfter * 4 / 10, // before the next round (Lifeguard: 80 %)
 		answer:  suspectAfter,
 		late:    suspectAfter / 4,
 		prompt:  suspectAfter / 10,

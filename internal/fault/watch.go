@@ -82,7 +82,7 @@ func (d *Detector) plan(now time.Time, w *watch) {
 		due = earlier(due, d.probeDue(w))
 	}
 	if len(w.asks) > 0 {
-		due = earlier(due, w.asks[0].at.Add(d.pace.probe))
+		due = earlier(due, w.asks[0].at.Add(d.pace.reply))
 	}
 	// What is overdue is done now: only this node's own delay may look like one.
 	w.due = later(due, now)
