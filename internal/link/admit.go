@@ -48,6 +48,11 @@ type Policy struct {
 	// Arbitrate rules whether this is to be the link of the pair. heard is when the
 	// peer's HELLO was read.
 	Arbitrate func(ctx context.Context, peer frame.Hello, heard time.Time) admission.Ruling
+
+	// Refused is told of a refusal at once. Admit itself returns later: when the peer
+	// had time to read the REJECT, and when a filter that was too late has ended. May
+	// be nil.
+	Refused func(*RefusedError)
 }
 
 // Admit runs admission. Unless it returns an error, both ends said ACCEPT, and Run is
@@ -73,8 +78,13 @@ func (c *Conn) Admit(ctx context.Context, p Policy) (admission.Up, error) {
 		c.mu.Unlock()
 		return up, nil
 	}
-	if refused, ok := errors.AsType[*RefusedError](err); ok && refused.Refusal.By == admission.Self {
-		c.linger()
+	if refused, ok := errors.AsType[*RefusedError](err); ok {
+		if p.Refused != nil {
+			p.Refused(refused)
+		}
+		if refused.Refusal.By == admission.Self {
+			c.linger()
+		}
 	}
 	return up, errors.Join(err, ignoreClosed(c.raw.Close()))
 }

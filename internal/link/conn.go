@@ -168,7 +168,8 @@ func (c *Conn) Queued() int {
 func (c *Conn) Closed() <-chan struct{} { return c.closing }
 
 // Close sends what is queued and then bye, for a short time at most, and ends the
-// connection. It does not wait. Before admission it ends the connection without a word.
+// connection. It does not wait. Before Run it sends nothing but bye, and before
+// admission nothing at all.
 // Only the first call counts, and none after the link broke.
 func (c *Conn) Close(bye frame.Bye) { c.shut(bye, errClosed) }
 
@@ -189,7 +190,7 @@ func (c *Conn) shut(bye frame.Bye, cause error) {
 	}
 	if at == admitted {
 		// The peer may wait for frames already. Nothing but admission was sent before,
-		// so the socket has room for this.
+		// so the socket has room for this; for all that is queued it may not.
 		_, _ = c.tls.Write(c.bye)
 	}
 	_ = c.raw.Close()
