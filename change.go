@@ -38,7 +38,7 @@ const (
 // Change is one step in what this node knows of the cluster. Fields that do not
 // apply to its Kind are zero.
 type Change struct {
-	Kind    Kind
+	Kind    Kind      // what happened
 	At      time.Time // when this node saw it
 	Member  Member    // whom it is about; with NodeRejected what little is known
 	Cause   string    // RemovedNode: left, failed or expelled

@@ -2,10 +2,13 @@ package espial
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/espial-go/espial/internal/glob"
@@ -154,25 +157,56 @@ func (c Config) check() error {
 	if err := glob.CheckName(c.Name); err != nil {
 		return &ConfigError{Field: "Name", Reason: err.Error(), Err: err}
 	}
-	group, err := netip.ParseAddrPort(c.Multicast.Group)
 	switch {
 	case len(c.Seeds) > seedsMax:
-		return &ConfigError{Field: "Seeds", Reason: fmt.Sprintf("has %d addresses, at most %d", len(c.Seeds), seedsMax)}
-	case err != nil || !group.Addr().Is4() || !group.Addr().IsMulticast() || group.Port() == 0:
-		return &ConfigError{
-			Field: "Multicast.Group", Err: err,
-			Reason: fmt.Sprintf("%q is not an IPv4 multicast group with a port", c.Multicast.Group),
-		}
-	case c.Multicast.TTL < 1 || c.Multicast.TTL > 255:
-		return &ConfigError{Field: "Multicast.TTL", Reason: "must be between 1 and 255"}
+		return outOfRange("Seeds", "has %d addresses, at most %d", len(c.Seeds), seedsMax)
 	case c.SuspectAfter < suspectAfterMin:
-		return &ConfigError{Field: "SuspectAfter", Reason: fmt.Sprintf("must be at least %v", suspectAfterMin)}
+		return outOfRange("SuspectAfter", "is %v, must be at least %v", c.SuspectAfter, suspectAfterMin)
 	case c.RemoveAfter < 2*c.SuspectAfter:
-		return &ConfigError{Field: "RemoveAfter", Reason: "must be at least twice SuspectAfter"}
+		return outOfRange("RemoveAfter", "is %v, must be at least twice SuspectAfter", c.RemoveAfter)
 	case c.EventMax < 1 || c.EventMax > eventMaxMax:
-		return &ConfigError{Field: "EventMax", Reason: fmt.Sprintf("must be between 1 and %d bytes", eventMaxMax)}
+		return outOfRange("EventMax", "is %d, must be between 1 and %d bytes", c.EventMax, eventMaxMax)
+	}
+	if err := c.Multicast.check(); err != nil {
+		return err
+	}
+	if err := checkSeeds(c.Seeds); err != nil {
+		return err
 	}
 	return checkMetadata(c.Metadata)
+}
+
+func (m Multicast) check() error {
+	group, err := netip.ParseAddrPort(m.Group)
+	if err != nil || !group.Addr().Is4() || !group.Addr().IsMulticast() || group.Port() == 0 {
+		return outOfRange("Multicast.Group", "%q is not an IPv4 multicast group with a port", m.Group)
+	}
+	if m.TTL < 1 || m.TTL > 255 {
+		return outOfRange("Multicast.TTL", "is %d, must be between 1 and 255", m.TTL)
+	}
+	return nil
+}
+
+func outOfRange(field, format string, args ...any) error {
+	return &ConfigError{Field: field, Reason: fmt.Sprintf(format, args...)}
+}
+
+// checkSeeds refuses what can never be dialled, so that a slip of the pen is not taken
+// for a node that is down.
+func checkSeeds(seeds []string) error {
+	for _, s := range seeds {
+		host, port, err := net.SplitHostPort(s)
+		if err == nil && host == "" {
+			err = errors.New("no host")
+		}
+		if n, perr := strconv.ParseUint(port, 10, 16); err == nil && (perr != nil || n == 0) {
+			err = errors.New("no port between 1 and 65535")
+		}
+		if err != nil {
+			return outOfRange("Seeds", "%q is no host:port: %v", s, err)
+		}
+	}
+	return nil
 }
 
 // checkMetadata holds the limits of metadata.
@@ -186,9 +220,9 @@ func checkMetadata(meta map[string]string) error {
 	}
 	switch {
 	case len(meta) > metaPairsMax:
-		return &ConfigError{Field: "Metadata", Reason: fmt.Sprintf("has %d pairs, at most %d", len(meta), metaPairsMax)}
+		return outOfRange("Metadata", "has %d pairs, at most %d", len(meta), metaPairsMax)
 	case size > metaBytesMax:
-		return &ConfigError{Field: "Metadata", Reason: fmt.Sprintf("has %d bytes, at most %d", size, metaBytesMax)}
+		return outOfRange("Metadata", "has %d bytes, at most %d", size, metaBytesMax)
 	}
 	return nil
 }

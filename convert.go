@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/espial-go/espial/internal/core"
@@ -68,8 +69,8 @@ func (n *Node) public(err error) error {
 func member(m core.Member) Member {
 	out := Member{
 		ID: NodeID(m.Record.ID), Name: m.Record.Name, Incarnation: uint64(m.Record.Incarnation),
-		Addrs: addrTexts(m.Record.Addrs), Metadata: m.Record.Meta, Ineligible: m.Record.Ineligible, Self: m.Self,
-		FoundBy: m.Source,
+		Addrs: addrTexts(m.Record.Addrs), Metadata: m.Record.Meta, Ineligible: m.Record.Ineligible,
+		Self: m.Self, FoundBy: m.Source,
 	}
 	if m.Suspect {
 		out.State = Suspect
@@ -163,13 +164,19 @@ func policy(p Policy) mailbox.Policy {
 }
 
 // deliver yields what a queue brings until it, ctx, or the loop ends.
-func (n *Node) deliver(ctx context.Context, q *mailbox.Queue, yield func(Event, error) bool) {
+func deliver(ctx context.Context, q *mailbox.Queue, reuse bool, yield func(Event, error) bool) {
 	for {
 		batch, err := q.Next(ctx)
 		for i := range batch {
 			if !deliverEntry(&batch[i], yield) {
 				return
 			}
+			if reuse {
+				q.Reuse(batch[i].Data)
+			}
+		}
+		if errors.Is(err, mailbox.ErrLagged) {
+			yield(Event{}, ErrLagged)
 		}
 		if err != nil {
 			return
@@ -179,9 +186,9 @@ func (n *Node) deliver(ctx context.Context, q *mailbox.Queue, yield func(Event, 
 
 // deliverEntry yields one run, or one loss.
 func deliverEntry(e *mailbox.Entry, yield func(Event, error) bool) bool {
-	if e.Lost.Count > 0 {
+	if e.Count == 0 {
 		return yield(Event{}, &LaggedError{
-			From: NodeID(e.Lost.From), Topic: e.Lost.Topic, Count: e.Lost.Count,
+			From: NodeID(e.Lost.From), Topic: e.Lost.Topic, Count: e.Lost.Count, Unknown: e.Lost.Unknown,
 		})
 	}
 	out := Event{
@@ -191,7 +198,7 @@ func deliverEntry(e *mailbox.Entry, yield func(Event, error) bool) bool {
 	for run := e.Data; len(run) > 0; out.Seq++ {
 		var payload []byte
 		payload, run = frame.NextPayload(run)
-		out.Data = payload[:len(payload):len(payload)]
+		out.Data = slices.Clip(payload)
 		if !yield(out, nil) {
 			return false
 		}

@@ -42,13 +42,16 @@ var layers = map[string][]string{
 	"internal/memnet":    {},
 	"internal/link":      {"internal/ident", "internal/frame", "internal/admission"},
 	"internal/multicast": {"internal/ident", "internal/packet"},
+	"internal/exchange": {
+		"internal/ident", "internal/glob", "internal/frame", "internal/session", "internal/mailbox",
+	},
 
 	// 4: the owner, and the control socket on an interface that the root implements.
 	"internal/engine": {
 		"internal/ident", "internal/glob", "internal/frame", "internal/packet",
 		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
 		"internal/admission", "internal/mailbox", "internal/core",
-		"internal/link", "internal/multicast",
+		"internal/link", "internal/multicast", "internal/exchange",
 	},
 	"internal/control": {"internal/ident"},
 
@@ -57,7 +60,7 @@ var layers = map[string][]string{
 		"internal/ident", "internal/glob", "internal/frame", "internal/packet",
 		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
 		"internal/admission", "internal/mailbox", "internal/core",
-		"internal/link", "internal/multicast", "internal/engine", "internal/control",
+		"internal/link", "internal/multicast", "internal/exchange", "internal/engine", "internal/control",
 	},
 
 	// 7: programs. Every package under examples/ has the rule of "examples".

@@ -30,6 +30,7 @@ type ConfigError struct {
 	Err    error  // the cause, if the system gave one
 }
 
+// Error names the field and says what its value must be.
 func (e *ConfigError) Error() string { return "espial: config: " + e.Field + ": " + e.Reason }
 
 // Unwrap returns the cause, nil if there is none.
@@ -37,10 +38,11 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 
 // TopicError reports a topic or pattern that is malformed or reserved for espial.
 type TopicError struct {
-	Topic  string
-	Reason string
+	Topic  string // as it was given
+	Reason string // what is wrong with it
 }
 
+// Error quotes the topic and says what is wrong with it.
 func (e *TopicError) Error() string { return fmt.Sprintf("espial: topic %q: %s", e.Topic, e.Reason) }
 
 // RejectedError reports that every node that answered refused this one.
@@ -55,6 +57,7 @@ type Refusal struct {
 	Reason string // its words; remote text, so quote it where a terminal shows it
 }
 
+// Error lists the refusals; the words of others are quoted.
 func (e *RejectedError) Error() string {
 	var b strings.Builder
 	b.WriteString("espial: refused by every node that answered:")
@@ -79,6 +82,7 @@ type LaggedError struct {
 	Unknown bool   // the sender did not live to say how many
 }
 
+// Error says whose events are missing, and how many.
 func (e *LaggedError) Error() string {
 	if e.Unknown {
 		return fmt.Sprintf("espial: lagged: an unknown number of events of %s is missing", e.From.Short())
@@ -86,4 +90,5 @@ func (e *LaggedError) Error() string {
 	return fmt.Sprintf("espial: lagged: %d events of %s are missing", e.Count, e.From.Short())
 }
 
+// Unwrap returns [ErrLagged].
 func (e *LaggedError) Unwrap() error { return ErrLagged }

@@ -8,14 +8,14 @@ import (
 
 // Sender is who published an event.
 type Sender struct {
-	ID   NodeID `json:"id"`
-	Name string `json:"name"`
+	ID   NodeID `json:"id"`   // proved by its key
+	Name string `json:"name"` // its node name
 }
 
 // Event is one message on a topic.
 type Event struct {
-	Topic  string
-	From   Sender
+	Topic  string    // what it was published under
+	From   Sender    // who published it
 	Seq    uint64    // the number that From gave it; broadcasts and direct events count apart
 	Data   []byte    // the payload; it belongs to the receiver
 	Direct bool      // it was sent to this node alone
@@ -46,17 +46,18 @@ func (e Event) MarshalJSON() ([]byte, error) {
 // EventOf is an [Event] with its decoded value.
 type EventOf[T any] struct {
 	Event
-	Value T
+	Value T // the decoded payload
 }
 
 // DecodeError reports one event whose payload is no value of the topic's type. The
 // subscription goes on.
 type DecodeError struct {
-	Topic string
-	From  NodeID
-	Err   error
+	Topic string // what the event was published under
+	From  NodeID // who published it
+	Err   error  // what the codec said
 }
 
+// Error says which event does not decode, and why.
 func (e *DecodeError) Error() string {
 	return fmt.Sprintf("espial: topic %s: event of %s does not decode: %v", e.Topic, e.From.Short(), e.Err)
 }

@@ -62,8 +62,8 @@ func (s State) String() string {
 // nothing in it changes later. Everything but ID, State, Self, RTT and FoundBy is
 // the member's own word.
 type Member struct {
-	ID          NodeID
-	Name        string
+	ID          NodeID            // proved by its key
+	Name        string            // its node name, which others may share
 	Incarnation uint64            // one start of the node's process, 64 random bits
 	State       State             // [Alive] or [Suspect] for members of the table
 	Addrs       []string          // where it takes links, the preferred first
@@ -97,14 +97,14 @@ func (m Member) MarshalJSON() ([]byte, error) {
 
 // Peer is a member to which this node keeps a link.
 type Peer struct {
-	ID            NodeID
-	Name          string
+	ID            NodeID         // proved by its key
+	Name          string         // its node name
 	Addr          netip.AddrPort // its end of the link
 	RTT           time.Duration  // smoothed round-trip time of probes; 0 if never measured
 	Cipher        string         // the TLS cipher suite of the link
 	Since         time.Time      // when the link came up
 	SentBytes     uint64         // before encryption
-	ReceivedBytes uint64
+	ReceivedBytes uint64         // after decryption
 }
 
 // MarshalJSON returns the stable shape that the command espial peers prints.
@@ -136,7 +136,7 @@ type Verified struct {
 
 // Claimed is what a node that asks to join says of itself, proved by nothing.
 type Claimed struct {
-	Name     string
-	Host     string
-	Metadata map[string]string
+	Name     string            // its node name; the grammar is checked
+	Host     string            // the name of its host
+	Metadata map[string]string // within the limits of Config.Metadata
 }

@@ -10,9 +10,11 @@ import (
 
 	"github.com/espial-go/espial/internal/control"
 	"github.com/espial-go/espial/internal/engine"
+	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/glob"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/mailbox"
+	"github.com/espial-go/espial/internal/session"
 )
 
 // Version is the version of this library.
@@ -168,13 +170,11 @@ func (n *Node) publish(ctx context.Context, topic string, codec uint8, data []by
 	default:
 		return errTargets
 	}
-	x := n.eng.Exchange()
-	switch to.kind {
-	case targetOnly:
-		return n.public(x.Direct(ctx, ident.NodeID(to.id), topic, codec, data))
-	default:
-		return n.public(x.Broadcast(ctx, to.kind == targetOthers, topic, codec, data))
+	m := session.Message{Topic: topic, Codec: codec, Class: frame.ClassReliable, Payload: data}
+	if to.kind == targetOnly {
+		return n.public(n.eng.Exchange().Direct(ctx, ident.NodeID(to.id), m))
 	}
+	return n.public(n.eng.Exchange().Broadcast(ctx, to.kind == targetOthers, m))
 }
 
 // Subscribe yields the events whose topics match pattern, until ctx or the node
@@ -185,7 +185,17 @@ func (n *Node) publish(ctx context.Context, topic string, codec uint8, data []by
 // loop gets a [LaggedError] with the exact count in its place; a direct event makes
 // its sender wait. [QueueMax] and [WithPolicy] change that. A malformed or reserved
 // pattern is yielded once as a [TopicError].
-func (n *Node) Subscribe(ctx context.Context, pattern string, opts ...SubscribeOption) iter.Seq2[Event, error] {
+func (n *Node) Subscribe(
+	ctx context.Context, pattern string, opts ...SubscribeOption,
+) iter.Seq2[Event, error] {
+	return n.subscribe(ctx, pattern, opts, false)
+}
+
+// subscribe is Subscribe. With reuse the memory of the payloads is used again: each is
+// valid until the loop's next step.
+func (n *Node) subscribe(
+	ctx context.Context, pattern string, opts []SubscribeOption, reuse bool,
+) iter.Seq2[Event, error] {
 	q, err := n.queue(pattern, opts)
 	if err != nil {
 		return func(yield func(Event, error) bool) { yield(Event{}, err) }
@@ -194,7 +204,7 @@ func (n *Node) Subscribe(ctx context.Context, pattern string, opts ...SubscribeO
 	return func(yield func(Event, error) bool) {
 		defer q.Close()
 		defer unregister()
-		n.deliver(ctx, q, yield)
+		deliver(ctx, q, reuse, yield)
 	}
 }
 
@@ -210,7 +220,8 @@ func (n *Node) queue(pattern string, opts []SubscribeOption) (*mailbox.Queue, er
 	for _, o := range opts {
 		o(&s)
 	}
-	return n.eng.Exchange().Subscribe(pattern, mailbox.Options{MessagesMax: s.queueMax, Policy: policy(s.policy)})
+	o := mailbox.Options{MessagesMax: s.queueMax, Policy: policy(s.policy)}
+	return n.eng.Exchange().Subscribe(pattern, o)
 }
 
 // SetMetadata replaces what the node says of itself; every member gets an
@@ -253,16 +264,16 @@ func (n *Node) Status() Status {
 // Status holds figures on a node. Its JSON form is the stable shape that the
 // command espial status prints.
 type Status struct {
-	ID        NodeID            `json:"id"`
-	Name      string            `json:"name"`
-	Cluster   string            `json:"cluster"`
-	Version   string            `json:"version"`
-	Addrs     []string          `json:"addrs"`
-	Members   int               `json:"members"` // this node included
-	Peers     int               `json:"peers"`
-	Uptime    float64           `json:"uptime_s"`
-	Control   string            `json:"control,omitempty"`
-	Multicast map[string]uint64 `json:"multicast"` // interfaces, beacons sent and received
-	Queues    map[string]uint64 `json:"queues"`    // what waits now, in messages or bytes
-	Dropped   map[string]uint64 `json:"dropped"`   // what was refused or lost so far, by cause
+	ID        NodeID            `json:"id"`                // of this node
+	Name      string            `json:"name"`              // of this node
+	Cluster   string            `json:"cluster"`           // the cluster's name
+	Version   string            `json:"version"`           // of the library
+	Addrs     []string          `json:"addrs"`             // where the node takes links
+	Members   int               `json:"members"`           // this node included
+	Peers     int               `json:"peers"`             // links that are up
+	Uptime    float64           `json:"uptime_s"`          // seconds since Start
+	Control   string            `json:"control,omitempty"` // path of the control socket
+	Multicast map[string]uint64 `json:"multicast"`         // interfaces, beacons sent and received
+	Queues    map[string]uint64 `json:"queues"`            // what waits now, in messages or bytes
+	Dropped   map[string]uint64 `json:"dropped"`           // what was refused or lost so far, by cause
 }

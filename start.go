@@ -210,7 +210,8 @@ func loadKey(path string) (*ident.Key, error) {
 		return nil, fail(err)
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return nil, fail(fmt.Errorf("%s may be read by others (mode %v); run chmod 600", path, info.Mode().Perm()))
+		mode := info.Mode().Perm()
+		return nil, fail(fmt.Errorf("%s may be read by others (mode %v); run chmod 600", path, mode))
 	}
 	if !info.Mode().IsRegular() || info.Size() > keyBytesMax {
 		return nil, fail(&fs.PathError{Op: "read key", Path: path, Err: errors.New("not a key file")})

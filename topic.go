@@ -32,9 +32,12 @@ func (t *Topic[T]) Publish(ctx context.Context, n *Node, v T, targets ...Target)
 }
 
 // Subscribe yields the values published on the topic, as [Node.Subscribe] does. An
-// event that does not decode is yielded with a [DecodeError].
-func (t *Topic[T]) Subscribe(ctx context.Context, n *Node, opts ...SubscribeOption) iter.Seq2[EventOf[T], error] {
-	events := n.Subscribe(ctx, t.name, opts...)
+// event that does not decode is yielded with a [DecodeError]. Data of the events is
+// valid only until the loop's next step: unlike Value, it does not belong to the loop.
+func (t *Topic[T]) Subscribe(
+	ctx context.Context, n *Node, opts ...SubscribeOption,
+) iter.Seq2[EventOf[T], error] {
+	events := n.subscribe(ctx, t.name, opts, true)
 	return func(yield func(EventOf[T], error) bool) {
 		for e, err := range events {
 			v := EventOf[T]{Event: e}

@@ -19,6 +19,7 @@ import (
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/mailbox"
 	"github.com/espial-go/espial/internal/memnet"
+	"github.com/espial-go/espial/internal/session"
 )
 
 // cluster is engines over a network in memory, each on a host of its own.
@@ -129,6 +130,10 @@ func (c *cluster) kill(n *node) {
 	c.net.Down(n.ip)
 }
 
+func message(text string) session.Message {
+	return session.Message{Topic: "greeting", Payload: []byte(text)}
+}
+
 func TestTwoNodesMeetBySeedAndExchangeEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t)
@@ -146,10 +151,10 @@ func TestTwoNodesMeetBySeedAndExchangeEvents(t *testing.T) {
 		defer q.Close()
 		for i := range 10 {
 			text := fmt.Sprintf("hello %d", i)
-			if err := a.Exchange().Broadcast(t.Context(), false, "greeting", 0, []byte(text)); err != nil {
+			if err := a.Exchange().Broadcast(t.Context(), false, message(text)); err != nil {
 				t.Fatal(err)
 			}
-			if err := a.Exchange().Direct(t.Context(), b.id, "greeting", 0, []byte(text)); err != nil {
+			if err := a.Exchange().Direct(t.Context(), b.id, message(text)); err != nil {
 				t.Fatal(err)
 			}
 		}

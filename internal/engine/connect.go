@@ -40,7 +40,7 @@ type peerLink struct {
 func (e *Engine) accept(ctx context.Context, nc net.Conn) {
 	leave, ok := e.gate.Enter(remoteAddr(nc))
 	if !ok {
-		_ = nc.Close() //nolint:errcheck // nothing was said on it
+		_ = nc.Close() // nothing was said on it
 		return
 	}
 	e.group.Go(func() error {
@@ -58,18 +58,18 @@ func remoteAddr(nc net.Conn) netip.Addr {
 }
 
 // dial carries out a dial that core decided.
-func (e *Engine) dial(d core.Dial) {
+func (e *Engine) dial(ctx context.Context, d core.Dial) {
 	e.group.Go(func() error {
 		outcome := dial.Outcome{Kind: dial.Failed}
-		ctx, cancel := context.WithTimeout(e.ctx, dialTimeout)
-		nc, err := e.cfg.Dial(ctx, d.Addr)
+		dctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		nc, err := e.cfg.Dial(dctx, d.Addr)
 		cancel()
 		if err != nil {
 			outcome.Kind = dialKind(err)
 			e.done(d, outcome)
 			return nil
 		}
-		e.setup(e.ctx, nc, d, func() {})
+		e.setup(ctx, nc, d, func() {})
 		return nil
 	})
 }
@@ -112,7 +112,9 @@ func (e *Engine) setup(ctx context.Context, nc net.Conn, d core.Dial, ready func
 	c, err := link.Handshake(ctx, nc, role, e.identity)
 	if err != nil {
 		e.dropped.handshakes.Add(1)
-		e.warn("handshake failed", "addr", d.Addr, "err", err)
+		if log := e.throttled(classHandshake); log != nil {
+			log.Warn("handshake failed", "addr", d.Addr, "err", err)
+		}
 		e.done(d, dial.Outcome{Kind: dial.Failed})
 		return
 	}
@@ -123,23 +125,22 @@ func (e *Engine) setup(ctx context.Context, nc net.Conn, d core.Dial, ready func
 	}
 	up, err := c.Admit(ctx, e.policy(ctx, c, d))
 	ready()
-	if err != nil {
-		e.notAdmitted(c, d, err)
+	if err == nil {
+		e.run(ctx, c, d, up)
 		return
 	}
-	e.run(ctx, c, d, up)
+	if _, refused := errors.AsType[*link.RefusedError](err); !refused {
+		e.dropped.handshakes.Add(1)
+		if log := e.throttled(classAdmission); log != nil {
+			log.Warn("admission failed", "peer", c.Peer().Short(), "err", err)
+		}
+		e.done(d, dial.Outcome{Kind: dial.Failed, ID: c.Peer()})
+	}
 }
 
-// notAdmitted tells core why there is no link.
-func (e *Engine) notAdmitted(c *link.Conn, d core.Dial, err error) {
-	outcome := dial.Outcome{Kind: dial.Failed, ID: c.Peer()}
-	refused, ok := errors.AsType[*link.RefusedError](err)
-	if !ok {
-		e.dropped.handshakes.Add(1)
-		e.warn("admission failed", "peer", c.Peer().Short(), "err", err)
-		e.done(d, outcome)
-		return
-	}
+// refusal tells core who refused whom.
+func (e *Engine) refusal(c *link.Conn, d core.Dial, refused *link.RefusedError) {
+	outcome := dial.Outcome{Kind: dial.Rejected, ID: c.Peer()}
 	r := core.Rejection{
 		Peer: c.Peer(), Incarnation: refused.Hello.Incarnation, Name: refused.Hello.Name,
 		Addr: e.listenAddr(c, d, refused.Hello.Port), By: core.BySelf,
@@ -154,7 +155,6 @@ func (e *Engine) notAdmitted(c *link.Conn, d core.Dial, err error) {
 	case frame.CodeDuplicate:
 		outcome.Kind = dial.Duplicate
 	default:
-		outcome.Kind = dial.Rejected
 	}
 	e.put(func(now time.Time) {
 		if outcome.Kind == dial.Rejected {
@@ -194,6 +194,7 @@ func (e *Engine) policy(ctx context.Context, c *link.Conn, d core.Dial) link.Pol
 		}
 	})
 	return link.Policy{
+		Refused: func(r *link.RefusedError) { e.refusal(c, d, r) },
 		Config: admission.Config{
 			Self: e.cfg.Key.ID(), RequireAES: e.cfg.RequireAES, CheckName: glob.CheckName,
 			Hello: frame.Hello{
@@ -276,7 +277,9 @@ func (e *Engine) move(ctx context.Context, id core.LinkID, c *link.Conn, p *exch
 	if err == nil {
 		return core.Closed{By: core.BySelf}
 	}
-	e.warn("link broke", "peer", c.Peer().Short(), "err", err)
+	if log := e.throttled(classLink); log != nil {
+		log.Info("link broke", "peer", c.Peer().Short(), "err", err)
+	}
 	return core.Closed{}
 }
 

@@ -60,7 +60,7 @@ func (e *Engine) heardBeacon(now time.Time, b []byte, from beacon.From) {
 func (e *Engine) linked(id ident.NodeID) bool { return e.core.Holds(id) != [8]byte{} }
 
 func newNonce() (n packet.Nonce) {
-	rand.Read(n[:]) //nolint:errcheck // never fails since Go 1.24: it ends the program instead
+	rand.Read(n[:]) // never fails: it ends the program instead
 	return n
 }
 
@@ -76,7 +76,7 @@ type Peer struct {
 
 // Peers returns the linked members in the order of the view; none if the engine ended.
 func (e *Engine) Peers() []Peer {
-	peers, err := ask(context.Background(), e, func(time.Time) []Peer {
+	peers, _ := query(e, func(time.Time) []Peer {
 		var out []Peer
 		for _, m := range e.View().Members {
 			l := e.links[m.Link]
@@ -91,9 +91,6 @@ func (e *Engine) Peers() []Peer {
 		}
 		return out
 	})
-	if err != nil {
-		return nil
-	}
 	return peers
 }
 
@@ -171,7 +168,7 @@ type Status struct {
 
 // Status returns figures on the node.
 func (e *Engine) Status() Status {
-	s, err := ask(context.Background(), e, func(time.Time) Status {
+	s, ok := query(e, func(time.Time) Status {
 		v := e.View()
 		s := Status{Members: len(v.Members), Peers: len(e.links), Multicast: map[string]uint64{}}
 		if e.cfg.Beacons != nil {
@@ -182,7 +179,7 @@ func (e *Engine) Status() Status {
 		}
 		return s
 	})
-	if err != nil {
+	if !ok {
 		return Status{Members: 1}
 	}
 	s.Queues, s.Dropped = e.exchange.Figures()

@@ -105,7 +105,6 @@ type Engine struct {
 	gate     link.Gate
 	throttle throttle
 	group    *errgroup.Group // set by Run, before anything uses it
-	ctx      context.Context //nolint:containedctx // ends the goroutines that the owner starts
 
 	// Owned by the owner goroutine.
 	core    *core.Core
@@ -149,7 +148,8 @@ func New(cfg Config) (*Engine, error) {
 		InDoubt: e.inDoubt, Opened: e.poked,
 	})
 	e.core, err = core.New(time.Now(), core.Config{
-		Self: cfg.Key.ID(), Record: e.record(), Sign: func(r *frame.Record) error { return r.Sign(cfg.Key.Sign) },
+		Self: cfg.Key.ID(), Record: e.record(),
+		Sign:         func(r *frame.Record) error { return r.Sign(cfg.Key.Sign) },
 		SuspectAfter: cfg.SuspectAfter, RemoveAfter: cfg.RemoveAfter, Seeds: cfg.Seeds, Rand: newRand(),
 	})
 	if err != nil {
@@ -168,7 +168,8 @@ func New(cfg Config) (*Engine, error) {
 // record is what this node says about itself.
 func (e *Engine) record() frame.Record {
 	return frame.Record{
-		Public: e.cfg.Key.Public(), ID: e.cfg.Key.ID(), Incarnation: e.inc, Name: e.cfg.Name, Host: e.cfg.Host,
+		Public: e.cfg.Key.Public(), ID: e.cfg.Key.ID(), Incarnation: e.inc,
+		Name: e.cfg.Name, Host: e.cfg.Host,
 		Addrs: e.cfg.Addrs, Rings: rings, Ineligible: e.cfg.Ineligible, Meta: e.cfg.Meta,
 	}
 }
@@ -180,8 +181,8 @@ const rings = 4
 // newRand returns a random source that nobody can foresee.
 func newRand() *mrand.Rand {
 	var seed [32]byte
-	rand.Read(seed[:]) //nolint:errcheck // never fails since Go 1.24: it ends the program instead
-	return mrand.New(mrand.NewChaCha8(seed))
+	rand.Read(seed[:])                       // never fails: it ends the program instead
+	return mrand.New(mrand.NewChaCha8(seed)) //nolint:gosec // seeded from crypto/rand
 }
 
 func listenPort(ln net.Listener) uint16 {
@@ -207,7 +208,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	group, gctx := errgroup.WithContext(inner)
-	e.group, e.ctx = group, gctx
+	e.group = group
 	group.Go(func() error {
 		defer cancel() // the owner says goodbye, then everything else ends
 		return e.own(gctx, ctx.Done())

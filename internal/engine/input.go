@@ -34,8 +34,23 @@ func (e *Engine) offer(f input) {
 	}
 }
 
-// ask runs f on the owner goroutine and returns its result, or [ErrClosed] if the
-// engine ended, or ctx's error.
+// query runs f on the owner goroutine and returns its result; ok is false if the engine
+// ended. The owner is never long in answering.
+func query[T any](e *Engine, f func(now time.Time) T) (v T, ok bool) {
+	answer := make(chan T, 1)
+	if !e.put(func(now time.Time) { answer <- f(now) }) {
+		return v, false
+	}
+	select {
+	case v = <-answer:
+		return v, true
+	case <-e.ended:
+		return v, false
+	}
+}
+
+// ask is query for a caller with a context. It returns [ErrClosed] if the engine ended,
+// or ctx's error.
 func ask[T any](ctx context.Context, e *Engine, f func(now time.Time) T) (T, error) {
 	var zero T
 	answer := make(chan T, 1)

@@ -20,9 +20,7 @@ func (e *Engine) own(ctx context.Context, leave <-chan struct{}) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var over <-chan time.Time
-	if err := e.turn(time.Now()); err != nil {
-		return err
-	}
+	e.turn(ctx)
 	for {
 		if e.leaving && len(e.links) == 0 {
 			return nil
@@ -30,28 +28,21 @@ func (e *Engine) own(ctx context.Context, leave <-chan struct{}) error {
 		if at, ok := e.next(); ok {
 			timer.Reset(time.Until(at))
 		}
-		var now time.Time
 		select {
 		case f := <-e.inputs:
-			now = time.Now()
-			f(now)
+			f(time.Now())
 		case <-timer.C:
-			now = time.Now()
-			e.tick(now)
-		case <-e.poke:
-			now = time.Now()
+			e.tick(time.Now())
+		case <-e.poke: // turn looks at the paths
 		case <-leave:
-			now = time.Now()
 			leave, over = nil, time.After(goodbyeMax)
-			e.goodbye(now)
+			e.goodbye(time.Now())
 		case <-over:
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if err := e.turn(now); err != nil {
-			return err
-		}
+		e.turn(ctx)
 	}
 }
 
@@ -101,7 +92,7 @@ func (e *Engine) goodbye(now time.Time) {
 }
 
 // turn carries out what core decided.
-func (e *Engine) turn(now time.Time) error {
+func (e *Engine) turn(ctx context.Context) {
 	for _, a := range e.core.Take() {
 		switch a := a.(type) {
 		case core.Send:
@@ -111,7 +102,7 @@ func (e *Engine) turn(now time.Time) error {
 				l.conn.Close(frame.Bye{Code: a.Code, Reason: a.Reason})
 			}
 		case core.Dial:
-			e.dial(a)
+			e.dial(ctx, a)
 		case core.Change:
 			e.report(a)
 		case core.View:
@@ -119,7 +110,6 @@ func (e *Engine) turn(now time.Time) error {
 		}
 	}
 	e.updatePaths()
-	return nil
 }
 
 // send queues a control frame. A link whose queue is full is closed: its peer does not

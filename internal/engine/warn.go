@@ -1,56 +1,44 @@
 package engine
 
 import (
-	"context"
 	"log/slog"
 	"sync"
 	"time"
 )
 
-// warnInterval is how often one kind of warning may be logged: strangers cause them, so
-// their number must not be the strangers' choice.
-const warnInterval = time.Second
+// logInterval is how often a message of one class may be logged: strangers cause them,
+// so their number must not be the strangers' choice.
+const logInterval = time.Second
 
-// throttle counts warnings that were not logged.
+// class is a kind of log message.
+type class uint8
+
+const (
+	classHandshake class = iota
+	classAdmission
+	classLink
+	classes // how many there are
+)
+
+// throttle counts messages that were not logged.
 type throttle struct {
-	mu   sync.Mutex // guards what follows
-	seen map[string]*warned
+	mu         sync.Mutex // guards what follows
+	last       [classes]time.Time
+	suppressed [classes]int
 }
 
-// warned is what a throttle knows about one message.
-type warned struct {
-	last       time.Time
-	suppressed int
-}
-
-// admit reports whether a message may be logged now, and how many like it were not
-// since the last one that was.
-func (t *throttle) admit(msg string, now time.Time) (suppressed int, ok bool) {
+// throttled returns a logger for one message of a class, which tells how many like it
+// were not logged before, or nil if the last one was less than a second ago.
+func (e *Engine) throttled(c class) *slog.Logger {
+	now := time.Now()
+	t := &e.throttle
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.seen == nil {
-		t.seen = map[string]*warned{}
+	if !t.last[c].IsZero() && now.Sub(t.last[c]) < logInterval {
+		t.suppressed[c]++
+		return nil
 	}
-	w := t.seen[msg]
-	if w == nil {
-		w = &warned{}
-		t.seen[msg] = w
-	}
-	if !w.last.IsZero() && now.Sub(w.last) < warnInterval {
-		w.suppressed++
-		return 0, false
-	}
-	suppressed = w.suppressed
-	w.last, w.suppressed = now, 0
-	return suppressed, true
-}
-
-// warn logs a constant message once a second at most.
-func (e *Engine) warn(msg string, args ...any) {
-	if !e.cfg.Logger.Enabled(context.Background(), slog.LevelWarn) {
-		return
-	}
-	if suppressed, ok := e.throttle.admit(msg, time.Now()); ok {
-		e.cfg.Logger.Warn(msg, append(args, "suppressed", suppressed)...)
-	}
+	log := e.cfg.Logger.With("suppressed", t.suppressed[c])
+	t.last[c], t.suppressed[c] = now, 0
+	return log
 }

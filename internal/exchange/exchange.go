@@ -169,12 +169,11 @@ func (x *Exchange) SetMembers(pairs []*Pair) {
 // Member returns the session with a member, nil if the owner does not list it.
 func (x *Exchange) Member(id ident.NodeID) *Pair { return x.members.Load().find(id) }
 
-// Broadcast publishes payload to every node that is or was linked within the last 30
+// Broadcast publishes m to every node that is or was linked within the last 30
 // seconds, and to the node itself unless others is set. It returns when the message is
 // in the log. While the log is full it waits for ctx, and at most 2 s for a member
 // that takes nothing.
-func (x *Exchange) Broadcast(ctx context.Context, others bool, topic string, codec uint8, payload []byte) error {
-	m := session.Message{Topic: topic, Codec: codec, Class: frame.ClassReliable, Payload: payload}
+func (x *Exchange) Broadcast(ctx context.Context, others bool, m session.Message) error {
 	if others {
 		m.Class |= notSelf
 	}
@@ -214,14 +213,13 @@ func (x *Exchange) stall(now time.Time) time.Duration {
 	return 0
 }
 
-// Direct publishes payload to the member id alone. It returns when the message is in
+// Direct publishes m to the member id alone. It returns when the message is in
 // that member's log; while the log is full it waits for ctx.
-func (x *Exchange) Direct(ctx context.Context, id ident.NodeID, topic string, codec uint8, payload []byte) error {
+func (x *Exchange) Direct(ctx context.Context, id ident.NodeID, m session.Message) error {
 	p := x.Member(id)
 	if p == nil {
 		return ErrNoMember
 	}
-	m := session.Message{Topic: topic, Codec: codec, Class: frame.ClassReliable, Payload: payload}
 	for {
 		room, err := p.append(m)
 		if err == nil {

@@ -28,6 +28,7 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 		return nil
 	}
 	last := ev.First + ident.Seq(ev.Count) - 1
+	assembled := p.parts[ev.Lane].Wants(ev)
 	whole, err := p.assemble(&ev)
 	if err != nil {
 		return err
@@ -46,7 +47,7 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 	}
 	p.x.box.Deliver(&p.parts[ev.Lane].route, ev.Topic, mailbox.Run{
 		From: p.id, Name: p.name, Lane: ev.Lane, First: ev.First,
-		Codec: ev.Codec, Data: ev.Run, Count: ev.Count, At: time.Now(),
+		Codec: ev.Codec, Data: ev.Run, Owned: assembled, Count: ev.Count, At: time.Now(),
 	}, p)
 	return nil
 }
@@ -63,14 +64,14 @@ func (p *Pair) assemble(ev *frame.Events) (whole bool, err error) {
 	case !parts.Wants(*ev):
 		return true, nil
 	}
-	run, err := parts.Add(*ev)
-	switch {
-	case errors.Is(err, session.ErrTooLarge):
+	run, broken := parts.Add(*ev)
+	if errors.Is(broken, session.ErrTooLarge) {
 		parts.skipping = ev.More
-		p.x.box.Lost(mailbox.Loss{From: p.id, Count: 1})
+		p.x.box.Lost(mailbox.Loss{From: p.id, Lane: ev.Lane, Count: 1})
 		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("%w: EVENTS: %w", ErrBreach, err)
+	}
+	if broken != nil {
+		return false, fmt.Errorf("%w: EVENTS: %w", ErrBreach, broken)
 	}
 	ev.Run, ev.More = run, false
 	return run != nil, nil
@@ -82,7 +83,7 @@ func (p *Pair) lost(lane frame.Lane, count uint64) {
 		return
 	}
 	p.parts[lane].Reset()
-	p.x.box.Lost(mailbox.Loss{From: p.id, Count: count})
+	p.x.box.Lost(mailbox.Loss{From: p.id, Lane: lane, Count: count})
 }
 
 // Release notes that the subscriptions took the messages of lane up to last, so that

@@ -1,0 +1,173 @@
+package espial_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/internal/memnet"
+)
+
+// empty runs f in a bubble with a network and no nodes.
+func empty(t *testing.T, f func(c *cluster)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := &cluster{T: t, net: memnet.New(1)}
+		c.net.SetLatency(200*time.Microsecond, 400*time.Microsecond)
+		defer c.close()
+		f(c)
+	})
+}
+
+// E01: both sides hear of a refusal, with code and reason; nobody is listed, and the
+// refused one learns no name.
+func TestRefusalReachesBothSides(t *testing.T) {
+	empty(t, func(c *cluster) {
+		var mu sync.Mutex
+		var seen []byte
+		c.net.Tap(func(_, _ netip.AddrPort, b []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen = append(seen, b...)
+		})
+		strict := c.start(espial.Config{Admit: func(_ context.Context, _ espial.Verified, cl espial.Claimed) error {
+			return errors.New("no " + cl.Name + " here")
+		}})
+		guest := c.start(espial.Config{})
+		atStrict, atGuest := strict.Changes(c.Context()), guest.Changes(c.Context())
+		ctx, cancel := context.WithTimeout(c.Context(), 30*time.Second)
+		defer cancel()
+		err := guest.WaitFor(ctx, 2)
+		refused, ok := errors.AsType[*espial.RejectedError](err)
+		if !ok || len(refused.Refusals) != 1 {
+			c.Fatalf("WaitFor = %v, want a RejectedError of one node", err)
+		}
+		if r := refused.Refusals[0]; r.ID != strict.ID() || r.Code != "filter" || r.Reason != "no node-1 here" {
+			c.Errorf("refusal = %+v, want filter, no node-1 here, of %v", r, strict.ID())
+		}
+		for _, side := range []struct {
+			changes func(func(espial.Change) bool)
+			by      string
+			peer    espial.NodeID
+		}{{atStrict, "self", guest.ID()}, {atGuest, "peer", strict.ID()}} {
+			ch, _ := c.await(side.changes, espial.NodeRejected)
+			if ch.By != side.by || ch.Code != "filter" || ch.Reason != "no node-1 here" || ch.Member.ID != side.peer {
+				c.Errorf("node_rejected = %+v, want by %s, filter, of %v", ch, side.by, side.peer)
+			}
+			if side.by == "peer" && ch.Member.Name != "" {
+				c.Errorf("the refused node learnt the name %q", ch.Member.Name)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		for i, n := range c.nodes {
+			members := 0
+			for range n.Members() {
+				members++
+			}
+			if members != 1 {
+				c.Errorf("node %d lists %d members, want itself alone", i, members)
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if strings.Contains(string(seen), "node-") || strings.Contains(string(seen), "test") {
+			c.Error("a name crossed the network in clear")
+		}
+	})
+}
+
+// A panic in the filter, or a filter that does not answer, refuses that node and costs
+// nothing else.
+func TestFilterThatFailsRefuses(t *testing.T) {
+	tests := []struct {
+		name   string
+		filter func(ctx context.Context) error
+		reason string
+	}{
+		{"it panics", func(context.Context) error { panic("boom") }, "panicked"},
+		{"it hangs", func(ctx context.Context) error {
+			<-ctx.Done()
+			time.Sleep(time.Second)
+			return nil
+		}, "in time"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			empty(t, func(c *cluster) {
+				n := c.start(espial.Config{
+					Admit: func(ctx context.Context, _ espial.Verified, cl espial.Claimed) error {
+						if cl.Name == "bad" {
+							return tt.filter(ctx)
+						}
+						return nil
+					},
+				})
+				changes := n.Changes(c.Context())
+				c.start(espial.Config{Name: "bad"})
+				ch, took := c.await(changes, espial.NodeRejected)
+				if !strings.Contains(ch.Reason, tt.reason) || took > 2500*time.Millisecond {
+					c.Errorf("rejected after %v with reason %q, want %q", took, ch.Reason, tt.reason)
+				}
+				c.start(espial.Config{Name: "good"})
+				if err := n.WaitFor(c.Context(), 2); err != nil {
+					c.Errorf("a good node afterwards: WaitFor = %v", err)
+				}
+				time.Sleep(5 * time.Second) // the filter that hangs ends
+			})
+		})
+	}
+}
+
+// A28: clusters with different names never meet, though they share everything else.
+func TestClustersOfDifferentNamesNeverMeet(t *testing.T) {
+	empty(t, func(c *cluster) {
+		a := c.start(espial.Config{Cluster: "red"})
+		b := c.start(espial.Config{Cluster: "blue", Seeds: a.Addrs()})
+		time.Sleep(10 * time.Second)
+		for _, n := range []*espial.Node{a, b} {
+			if s := n.Status(); s.Members != 1 || s.Peers != 0 {
+				c.Errorf("%s: %d members and %d peers, want itself alone", n.Cluster(), s.Members, s.Peers)
+			}
+		}
+	})
+}
+
+// The same key started again is the same node in a new incarnation (A20): the old one
+// is removed before the new one is added.
+func TestRestartWithTheSameKeyReplacesTheNode(t *testing.T) {
+	empty(t, func(c *cluster) {
+		key := c.TempDir() + "/key.pem"
+		writeKey(c.T, key)
+		watcher := c.start(espial.Config{})
+		first := c.start(espial.Config{KeyFile: key, Name: "same"})
+		c.meet(2)
+		changes := watcher.Changes(c.Context())
+		c.net.Down(ip(1))
+		second := c.start(espial.Config{KeyFile: key, Name: "same"})
+		if first.ID() != second.ID() {
+			c.Fatalf("IDs %v and %v of one key", first.ID(), second.ID())
+		}
+		var order []string
+		var incarnations []uint64
+		for ch := range changes {
+			if ch.Kind == espial.AddedNode || ch.Kind == espial.RemovedNode {
+				order = append(order, string(ch.Kind))
+				incarnations = append(incarnations, ch.Member.Incarnation)
+			}
+			if len(order) == 3 {
+				break
+			}
+		}
+		want := "added_node removed_node added_node"
+		if got := strings.Join(order, " "); got != want || incarnations[0] != incarnations[1] ||
+			incarnations[1] == incarnations[2] {
+			c.Errorf("changes %s of incarnations %x, want %s of the first, the first and the second", got, incarnations, want)
+		}
+	})
+}

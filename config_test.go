@@ -1,0 +1,97 @@
+package espial_test
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/internal/memnet"
+)
+
+// writeKey writes a new key file.
+func writeKey(t *testing.T, path string) {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Every setting that cannot work is refused before anything starts, by the name of its
+// field, and the error says what to do.
+func TestStartRefusesBadConfig(t *testing.T) {
+	dir := t.TempDir()
+	writeKey(t, dir+"/open.pem")
+	if err := os.Chmod(dir+"/open.pem", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/junk.pem", []byte("junk"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	many := map[string]string{}
+	for i := range 300 {
+		many[strings.Repeat("k", i+1)] = ""
+	}
+	tests := []struct {
+		name  string
+		c     espial.Config
+		field string
+		says  string
+	}{
+		{"no cluster", espial.Config{}, "Cluster", "required"},
+		{"cluster with a dot", espial.Config{Cluster: "a.b"}, "Cluster", "a.b"},
+		{"name with a control character", espial.Config{Cluster: "a", Name: "x\x1b[2J"}, "Name", `\x1b`},
+		{"name of 64 characters", espial.Config{Cluster: "a", Name: strings.Repeat("x", 64)}, "Name", "63"},
+		{"listen without a port", espial.Config{Cluster: "a", Listen: "10.0.0.1"}, "Listen", "0.0.0.0:0"},
+		{"taken port", espial.Config{Cluster: "a", Listen: "10.0.0.1:1000"}, "Listen", "port 0"},
+		{"advertise a subnet that is not here", espial.Config{Cluster: "a", Advertise: "192.0.2.0/24"}, "Advertise", "192.0.2.0/24"},
+		{"netmask with a hole", espial.Config{Cluster: "a", Advertise: "10.0.0.0/255.0.255.0"}, "Advertise", "hole"},
+		{"no such interface", espial.Config{Cluster: "a", Advertise: "eth7"}, "Advertise", "eth7"},
+		{"group that is none", espial.Config{Cluster: "a", Multicast: espial.Multicast{Group: "10.0.0.1:1"}}, "Multicast.Group", "10.0.0.1:1"},
+		{"TTL of 256", espial.Config{Cluster: "a", Multicast: espial.Multicast{TTL: 256}}, "Multicast.TTL", "255"},
+		{"key file that is missing", espial.Config{Cluster: "a", KeyFile: dir + "/none.pem"}, "KeyFile", "none.pem"},
+		{"key file that others may read", espial.Config{Cluster: "a", KeyFile: dir + "/open.pem"}, "KeyFile", "chmod 600"},
+		{"key file with junk", espial.Config{Cluster: "a", KeyFile: dir + "/junk.pem"}, "KeyFile", "junk.pem"},
+		{"key file that is a folder", espial.Config{Cluster: "a", KeyFile: dir}, "KeyFile", dir},
+		{"300 pairs of metadata", espial.Config{Cluster: "a", Metadata: many}, "Metadata", "256"},
+		{"20 KiB of metadata", espial.Config{Cluster: "a", Metadata: map[string]string{"k": strings.Repeat("v", 20<<10)}}, "Metadata", "16384"},
+		{"suspicion after a millisecond", espial.Config{Cluster: "a", SuspectAfter: time.Millisecond}, "SuspectAfter", "100ms"},
+		{"removal before suspicion", espial.Config{Cluster: "a", RemoveAfter: time.Second}, "RemoveAfter", "SuspectAfter"},
+		{"events of a gigabyte", espial.Config{Cluster: "a", EventMax: 1 << 30}, "EventMax", "67108864"},
+		{"257 seeds", espial.Config{Cluster: "a", Seeds: make([]string, 257)}, "Seeds", "256"},
+		{"seed without a port", espial.Config{Cluster: "a", Seeds: []string{"10.0.0.9"}}, "Seeds", "10.0.0.9"},
+	}
+	net := memnet.New(1)
+	taken, err := net.Host(ip(0)).Listen(t.Context(), ":1000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			n, err := espial.StartOn(t.Context(), espial.Host{Net: net, IP: ip(0)}, tt.c)
+			if err == nil {
+				_ = n.Close()
+			}
+			ce, ok := errors.AsType[*espial.ConfigError](err)
+			if !ok || ce.Field != tt.field || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("Start = %v; want a ConfigError for %s that says %q", err, tt.field, tt.says)
+			}
+		})
+	}
+}
