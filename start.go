@@ -148,7 +148,7 @@ func (n *Node) beacons(sys env) (engine.Beacons, error) {
 func (n *Node) run(ctx context.Context) {
 	ctx, n.stop = context.WithCancel(ctx)
 	if n.cfg.Control {
-		n.openControl()
+		n.openControl(ctx)
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {

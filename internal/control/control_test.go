@@ -49,7 +49,7 @@ func home(t *testing.T) string {
 // serve starts a server on the socket name and ends it with the test or with stop.
 func serve(t *testing.T, name string, h control.Handler) (s *control.Server, stop func()) {
 	t.Helper()
-	s, err := control.Listen(control.Folders(), name)
+	s, err := control.Listen(t.Context(), control.Folders(), name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,7 @@
 //
 // A node serves it:
 //
-//	s, err := control.Listen(control.Folders(), id.Short())
+//	s, err := control.Listen(ctx, control.Folders(), id.Short())
 //	if err != nil {
 //		return err
 //	}

@@ -85,7 +85,7 @@ func TestUnsafeFoldersAreRefusedByBothEnds(t *testing.T) {
 			} else if err != nil {
 				t.Fatal(err)
 			}
-			_, err := control.Listen(control.Folders(), "a")
+			_, err := control.Listen(t.Context(), control.Folders(), "a")
 			if !errors.Is(err, control.ErrFolder) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("Listen returned %v, want ErrFolder and %q", err, c.want)
 			}
@@ -133,7 +133,7 @@ func TestListenGoesOnToTheNextFolder(t *testing.T) {
 		filepath.Join(dir, "no", "parent"),
 		filepath.Join(dir, strings.Repeat("long", 25)),
 	} {
-		s, err := control.Listen([]string{first, second}, "a")
+		s, err := control.Listen(t.Context(), []string{first, second}, "a")
 		if err != nil {
 			t.Fatalf("after %s: %v", first, err)
 		}
@@ -152,14 +152,14 @@ func TestListenReplacesWhatIsStaleOnly(t *testing.T) {
 	}
 	leave(t, filepath.Join(folder, "a.sock"), 0)
 	s, stop := serve(t, "a", greeter("ann"))
-	if _, err := control.Listen(control.Folders(), "a"); !errors.Is(err, control.ErrTaken) {
+	if _, err := control.Listen(t.Context(), control.Folders(), "a"); !errors.Is(err, control.ErrTaken) {
 		t.Errorf("a second Listen returned %v, want ErrTaken", err)
 	}
 	if err := (control.Node{Path: s.Path()}).Call(t.Context(), "hello", nil, ignore); err != nil {
 		t.Errorf("after the second Listen the first server answers %v", err)
 	}
 	stop()
-	again, err := control.Listen(control.Folders(), "a")
+	again, err := control.Listen(t.Context(), control.Folders(), "a")
 	if err != nil {
 		t.Fatalf("after the end of the first: %v", err)
 	}

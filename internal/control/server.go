@@ -50,12 +50,12 @@ type Server struct {
 
 // Listen creates the socket name.sock in the first of folders that works, and creates that
 // folder, but not its parents, if need be. A socket that a killed process left behind is
-// replaced; [ErrTaken] reports one on which somebody listens. The caller calls
+// replaced; [ErrTaken] reports one on which somebody listens. ctx is for creating it only. The caller calls
 // [Server.Serve] or [Server.Close].
-func Listen(folders []string, name string) (*Server, error) {
+func Listen(ctx context.Context, folders []string, name string) (*Server, error) {
 	var errs []error
 	for _, folder := range folders {
-		s, err := listen(folder, name)
+		s, err := listen(ctx, folder, name)
 		if err == nil || errors.Is(err, ErrTaken) {
 			return s, err
 		}
@@ -64,7 +64,7 @@ func Listen(folders []string, name string) (*Server, error) {
 	return nil, fmt.Errorf("control: no place for the socket: %w", errors.Join(errs...))
 }
 
-func listen(folder, name string) (*Server, error) {
+func listen(ctx context.Context, folder, name string) (*Server, error) {
 	if err := makeFolder(folder); err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func listen(folder, name string) (*Server, error) {
 	if len(path) > pathMax {
 		return nil, fmt.Errorf("%s has %d bytes, a socket's path at most %d", path, len(path), pathMax)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), probeWait)
+	ctx, cancel := context.WithTimeout(ctx, probeWait)
 	defer cancel()
 	c, err := dial(ctx, path)
 	if err == nil {

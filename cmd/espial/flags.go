@@ -1,0 +1,142 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/espial-go/espial"
+)
+
+// fromEnvironment sets every flag of cmd that was not given from its environment
+// variable: ESPIAL_KEY_FILE for --key-file. An empty variable counts as none.
+func fromEnvironment(cmd *cobra.Command, getenv func(string) string) error {
+	var err error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		name := "ESPIAL_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value := getenv(name)
+		if f.Changed || value == "" || f.Name == "help" || err != nil {
+			return
+		}
+		if e := cmd.Flags().Set(f.Name, value); e != nil {
+			err = usagef("%s: %v", name, e)
+		}
+	})
+	return err
+}
+
+// jsonFlag adds --json, which every command has.
+func jsonFlag(cmd *cobra.Command, what string) *bool {
+	return cmd.Flags().Bool("json", false, "print "+what)
+}
+
+// nodeFlags are the flags of commands that start a node.
+type nodeFlags struct {
+	cluster, name              string
+	listen, advertise, keyFile string
+	join, discover             []string
+	meta                       map[string]string
+	ineligible                 bool
+	admit                      string
+	group, iface               string
+	loopback                   bool
+	ttl                        int
+}
+
+// network adds the flags by which a node reaches others.
+func (f *nodeFlags) network(fs *pflag.FlagSet) {
+	fs.StringVar(&f.listen, "listen", "",
+		"take links at `IP:PORT` (default 0.0.0.0:27272, a free port if taken)")
+	fs.StringVar(&f.advertise, "advertise", "", "tell others this `ADDR`, interface or subnet of this host")
+	fs.StringSliceVar(&f.join, "join", nil, "try these addresses as well: `HOST:PORT,…`")
+	fs.StringSliceVar(&f.discover, "discover", []string{"multicast"},
+		"find others by this `SOURCE`: multicast or none; repeatable")
+	fs.StringVar(&f.keyFile, "key-file", "",
+		"the node's identity: a private key as PEM in `FILE` of mode 0600 (default a new key)")
+	fs.StringVar(&f.group, "multicast-group", "", "multicast `GROUP:PORT` (default 239.255.77.82:27272)")
+	fs.StringVar(&f.iface, "multicast-interface", "",
+		"multicast on this `INTERFACE` only (default every suitable one)")
+	fs.BoolVar(&f.loopback, "multicast-loopback", true, "let nodes on this host hear the beacons")
+	fs.IntVar(&f.ttl, "multicast-ttl", 1, "`ROUTERS` that a beacon may pass, 1 to 255")
+}
+
+// identity adds the flags by which a node presents itself and judges others.
+func (f *nodeFlags) identity(fs *pflag.FlagSet) {
+	fs.StringVar(&f.name, "name", "", "name of the node (default the host's name)")
+	fs.StringToStringVar(&f.meta, "meta", nil, "tell every member `KEY=VALUE`; repeatable")
+	fs.BoolVar(&f.ineligible, "ineligible", false, "never lead")
+	fs.StringVar(&f.admit, "admit", "",
+		"let sh -c `COMMAND` decide who may join: exit 0 admits, the last line says why")
+}
+
+// config returns the settings that the flags make. Warnings of the node go to warnings.
+func (f *nodeFlags) config(warnings io.Writer) (espial.Config, error) {
+	multicast := slices.Contains(f.discover, "multicast")
+	for _, d := range f.discover {
+		switch {
+		case d != "multicast" && d != "none":
+			return espial.Config{}, usagef("--discover %q: this version knows multicast and none", d)
+		case d == "none" && multicast:
+			return espial.Config{}, usagef("--discover cannot be both multicast and none")
+		}
+	}
+	if f.ttl < 1 { // 0 is the default in the library
+		return espial.Config{}, usagef("--multicast-ttl: must be between 1 and 255")
+	}
+	c := espial.Config{
+		Cluster: f.cluster, Name: f.name, Listen: f.listen, Advertise: f.advertise,
+		Seeds: f.join, KeyFile: f.keyFile, Metadata: f.meta, Ineligible: f.ineligible,
+		Multicast: espial.Multicast{
+			Off: !multicast, Group: f.group, Interface: f.iface, NoLoopback: !f.loopback, TTL: f.ttl,
+		},
+		Logger: slog.New(slog.NewTextHandler(warnings, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if f.admit != "" {
+		c.Admit = newGatekeeper(f.admit).admit
+	}
+	return c, nil
+}
+
+// flagOf returns the flag for a field of espial.Config.
+func flagOf(field string) string {
+	switch field {
+	case "Seeds":
+		return "--join"
+	case "KeyFile":
+		return "--key-file"
+	case "Metadata":
+		return "--meta"
+	case "Multicast":
+		return "--discover multicast"
+	}
+	return "--" + strings.ToLower(strings.ReplaceAll(field, ".", "-"))
+}
+
+// wants returns a check for exactly the named arguments. A last name that ends with "…" stands
+// for any number.
+func wants(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		least, most := len(names), len(names)
+		if most > 0 && strings.HasSuffix(names[most-1], "…") {
+			least, most = least-1, len(args)
+		}
+		help := "see " + cmd.CommandPath() + " --help"
+		switch {
+		case len(args) < least:
+			return usagef("%s needs %s; %s", cmd.Name(), names[len(args)], help)
+		case len(args) > most:
+			return usagef("%s takes no argument %q; %s", cmd.Name(), args[most], help)
+		}
+		return nil
+	}
+}
+
+// warnf prints a warning.
+func warnf(w io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(w, "espial: "+format+"\n", args...)
+}

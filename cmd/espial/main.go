@@ -1,0 +1,83 @@
+// Command espial is an agent that makes this host a member of a cluster, and the commands
+// that ask a running node, publish and subscribe.
+//
+//	espial up --cluster shop        # run a node and print what happens
+//	espial members                  # ask the running node, in another terminal
+//	espial sub 'orders.>'           # print events
+//	espial pub orders.placed '{"ID":"7"}'
+//	espial demo                     # see it all in one terminal
+//
+// Every command has --help with an example and --json. Exit codes: 0 done, 1 the answer is
+// no, 2 usage, 3 no node runs, 4 refused.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/internal/term"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// run executes one command line and returns the exit code.
+func run(args []string, in io.Reader, out, errs io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal finds the default action and ends the process at once.
+	context.AfterFunc(ctx, stop)
+
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errs)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return codeDone
+	}
+	f := asFailure(err)
+	_, _ = fmt.Fprintf(errs, "espial: %s\n", term.Text(f.text))
+	return f.code
+}
+
+// newRoot returns the command with all its subcommands.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "espial",
+		Short: "Make this host a member of a cluster",
+		Long: `espial makes this host a member of a cluster: one command, no server to run.
+Nodes with the same cluster name find each other on the network, admit or refuse
+each other, and exchange events over encrypted links.
+
+Every flag is also an environment variable: --cluster is ESPIAL_CLUSTER, --key-file
+is ESPIAL_KEY_FILE. A flag wins.
+
+Exit codes: 0 done, 1 the answer is no, 2 usage, 3 no node runs, 4 refused.`,
+		Example:       "  espial demo\n  espial up --cluster shop",
+		Version:       espial.Version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		// Runs once flags and arguments are known to be well-formed.
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return fromEnvironment(cmd, os.Getenv)
+		},
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%v; see %s --help", err, cmd.CommandPath())
+	})
+	root.AddCommand(
+		newUpCommand(), newDemoCommand(),
+		newMembersCommand(), newPeersCommand(), newStatusCommand(),
+		newPubCommand(), newSubCommand(),
+		newBenchCommand(), newBenchReceiverCommand(),
+	)
+	return root
+}

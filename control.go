@@ -1,0 +1,179 @@
+package espial
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/espial-go/espial/internal/control"
+)
+
+// openControl opens the control socket. A node works without it, so failing is only a
+// warning.
+func (n *Node) openControl(ctx context.Context) {
+	s, err := control.Listen(ctx, control.Folders(), n.id.Short())
+	if err != nil {
+		n.cfg.Logger.Warn("no control socket; the espial command will not find this node", "err", err)
+		return
+	}
+	s.LineMax = control.LineMaxDefault + base64.StdEncoding.EncodedLen(n.cfg.EventMax)
+	n.socket, n.control = s, s.Path()
+}
+
+// serveControl answers on the control socket, if there is one, until ctx ends.
+func (n *Node) serveControl(ctx context.Context) {
+	if n.socket == nil {
+		return
+	}
+	if err := n.socket.Serve(ctx, controller{n}); err != nil {
+		n.cfg.Logger.Warn("the control socket is gone", "err", err)
+	}
+}
+
+// controller answers the control socket of a node. Its verbs and the shapes of their
+// answers are stable:
+//
+//	hello                     who this is
+//	status                    a Status
+//	members, peers            each Member, each Peer
+//	changes                   each Change, the present members first, until the client goes
+//	pub {topic,data}          nothing, once the event is accepted; data is base64
+//	sub {pattern,count}       null once events are collected, then each Event, until there were
+//	                          count of them; 0 means until the client goes
+type controller struct{ n *Node }
+
+// Handle implements [control.Handler].
+func (c controller) Handle(ctx context.Context, r control.Request, send func(any) error) error {
+	switch r.Verb {
+	case "hello":
+		return send(control.Hello{
+			ID: c.n.ID().String(), Name: c.n.Name(), Cluster: c.n.Cluster(), Version: Version,
+		})
+	case "status":
+		return send(c.n.Status())
+	case "members":
+		return sendAll(send, c.n.Members())
+	case "peers":
+		return sendAll(send, c.n.Peers())
+	case "changes":
+		if err := sendAll(send, c.n.Changes(ctx)); err != nil {
+			return err
+		}
+		return c.ended(ctx)
+	case "pub":
+		return c.pub(ctx, r.Args)
+	case "sub":
+		return c.sub(ctx, r.Args, send)
+	}
+	return &control.Error{
+		Code: control.CodeVerb, Text: "the node does not know " + r.Verb + "; it has version " + Version,
+	}
+}
+
+// sendAll sends each value of seq as a piece of its own, so that an answer never has
+// to be in memory as a whole.
+func sendAll[T any](send func(any) error, seq iter.Seq[T]) error {
+	for v := range seq {
+		if err := send(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pub publishes for a client. It waits as Publish does, until the client goes.
+func (c controller) pub(ctx context.Context, args json.RawMessage) error {
+	var a struct {
+		Topic string `json:"topic"`
+		Data  []byte `json:"data"`
+	}
+	if err := json.Unmarshal(args, &a); err != nil {
+		return badArgs("pub needs a topic and base64 data", err)
+	}
+	return coded(c.n.Publish(ctx, a.Topic, a.Data))
+}
+
+// sub subscribes for a client. A client that falls behind loses the oldest events and
+// is told: unlike a reader in the program, it must not make a sender wait.
+func (c controller) sub(ctx context.Context, args json.RawMessage, send func(any) error) error {
+	var a struct {
+		Pattern string `json:"pattern"`
+		Count   int    `json:"count"`
+	}
+	if err := json.Unmarshal(args, &a); err != nil {
+		return badArgs("sub needs a pattern", err)
+	}
+	events := c.n.Subscribe(ctx, a.Pattern, WithPolicy(DropOldest))
+	if err := send(nil); err != nil {
+		return err
+	}
+	for e, err := range events {
+		lag, lagged := errors.AsType[*LaggedError](err)
+		switch {
+		case lagged:
+			err = send(newLoss(lag))
+		case err == nil:
+			a.Count--
+			err = send(e)
+		default:
+			err = coded(err)
+		}
+		if err != nil || a.Count == 0 {
+			return err
+		}
+	}
+	return c.ended(ctx)
+}
+
+// badArgs returns the answer to arguments that do not belong to their verb.
+func badArgs(text string, err error) error {
+	return &control.Error{Code: control.CodeRequest, Text: text + ": " + err.Error()}
+}
+
+// ended returns why a stream of changes or events came to its end.
+func (c controller) ended(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return coded(ErrClosed)
+}
+
+// coded gives an error of the public API the code that clients of the control socket
+// decide on.
+func coded(err error) error {
+	if err == nil {
+		return nil
+	}
+	code := control.CodeFailed
+	_, topic := errors.AsType[*TopicError](err)
+	switch {
+	case topic:
+		code = "topic"
+	case errors.Is(err, ErrTooLarge):
+		code = "too_large"
+	case errors.Is(err, ErrNoMember):
+		code = "no_member"
+	case errors.Is(err, ErrClosed):
+		code = control.CodeClosed
+	}
+	return &control.Error{Code: code, Text: err.Error()}
+}
+
+// loss stands in the place of events that never reached a subscription. Its topic is
+// reserved, so that no event looks like it.
+type loss struct {
+	Time    time.Time `json:"time"`
+	Topic   Kind      `json:"topic"`
+	From    Sender    `json:"from"`
+	Count   uint64    `json:"count"`
+	Unknown bool      `json:"unknown,omitempty"`
+}
+
+func newLoss(e *LaggedError) loss {
+	return loss{
+		Time: time.Now(), Topic: Lagged, From: Sender{ID: e.From}, Count: e.Count, Unknown: e.Unknown,
+	}
+}
