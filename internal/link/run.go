@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"slices"
 	"time"
@@ -88,15 +89,34 @@ func (c *Conn) begin(err error) error {
 func (c *Conn) move(ctx context.Context, h Handler) error {
 	c.raw.hold()
 	g, gctx := errgroup.WithContext(ctx)
-	stop := context.AfterFunc(ctx, func() { c.abort(context.Cause(ctx)) })
-	defer stop()
-	wake := context.AfterFunc(gctx, func() {
-		_ = c.raw.Close() // wakes reader and writer, whose errors count
+	stop := context.AfterFunc(gctx, func() {
+		if err := context.Cause(ctx); err != nil {
+			c.abort(err)
+			return
+		}
+		_ = c.raw.Close() // wakes reader or writer; the other one's error counts
 	})
-	defer wake()
+	defer stop()
 	g.Go(func() error { return c.read(h) })
-	g.Go(func() error { return c.write(gctx, h) })
-	return g.Wait()
+	var broken error
+	g.Go(func() error {
+		broken = c.write(gctx, h)
+		return c.grace(broken)
+	})
+	err := g.Wait()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return cmp.Or(broken, err) // the reader found nothing better
+	}
+	return err
+}
+
+// grace returns nil if the reader may still find the reason why the writer failed: the
+// BYE of a peer who closed meanwhile.
+func (c *Conn) grace(err error) error {
+	if err == nil || c.broken(nil) != nil || c.raw.SetReadDeadline(time.Now().Add(closeTimeout)) != nil {
+		return err
+	}
+	return nil
 }
 
 // Send queues an encoded control frame. It does not wait. If more than 1 MiB is queued,

@@ -1,12 +1,15 @@
 package link_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,6 +128,98 @@ func TestCloseUnblocksAWriter(t *testing.T) {
 			t.Errorf("closing took %v, limit 100 ms", took)
 		}
 		b.Close(frame.Bye{})
+	})
+}
+
+// A socket that is closed with bytes unread resets the connection, which may destroy
+// the BYE on its way. So the end that closes takes what still comes.
+func TestCloseTakesWhatStillComes(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *memnet.Network) {
+		dialed, accepted := sockets(t, n)
+		raw, c := stranger(t, dialed, accepted)
+		done := make(chan error)
+		go func() { done <- c.Run(t.Context(), &end{}) }()
+		synctest.Wait()
+		start := time.Now()
+		c.Close(frame.Bye{Code: frame.CodeIdle})
+		for range 9 {
+			if _, err := raw.Write(encode(make([]byte, 1<<10))); err != nil {
+				t.Fatalf("write %v after Close: %v", time.Since(start), err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v, want nil", err)
+		}
+		if took := time.Since(start); took != 100*time.Millisecond {
+			t.Errorf("a peer that does not close kept the link for %v, want 100 ms", took)
+		}
+		said := make([]byte, 64)
+		k, err := raw.Read(said)
+		if want := (frame.Bye{Code: frame.CodeIdle}).Append(nil); err != nil || !bytes.Equal(said[:k], want) {
+			t.Errorf("the peer reads %x, %v; want %x", said[:k], err, want)
+		}
+	})
+}
+
+// A writer that fails because the peer has closed leaves the reader time to find the
+// peer's BYE, which came before.
+func TestGoodbyeBehindAReset(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *memnet.Network) {
+		dialed, accepted := sockets(t, n)
+		raw, c := stranger(t, dialed, accepted)
+		busy := make(chan struct{})
+		h := &end{receive: func([]frame.Raw) { <-busy }}
+		done := make(chan error)
+		go func() { done <- c.Run(t.Context(), h) }()
+		if _, err := raw.Write(frame.Probe{}.Append(nil)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * latency) // the reader is busy with PROBE now
+		if _, err := raw.Write(frame.Bye{Code: frame.CodeLeave}.Append(nil)); err != nil {
+			t.Fatal(err)
+		}
+		dialed.Close()
+		for range 3 { // the first write is answered with a reset, a later one fails
+			time.Sleep(3 * latency)
+			_ = c.Send(frame.Ack{}.Append(nil))
+		}
+		time.Sleep(latency)
+		close(busy)
+		if err := <-done; byeOf(err).Code != frame.CodeLeave {
+			t.Errorf("Run = %v, want BYE", err)
+		}
+	})
+}
+
+// clogged is a socket that fails to write when it is told to.
+type clogged struct {
+	net.Conn
+	clog atomic.Bool
+}
+
+var errClogged = errors.New("clogged")
+
+func (c *clogged) Write(b []byte) (int, error) {
+	if c.clog.Load() {
+		return 0, errClogged
+	}
+	return c.Conn.Write(b)
+}
+
+func TestRunSaysWhyTheWriterFailed(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *memnet.Network) {
+		dialed, accepted := sockets(t, n)
+		c := &clogged{Conn: dialed}
+		a, b := linked(t, c, accepted)
+		r := run(t, a, b)
+		c.clog.Store(true)
+		if err := a.Send(frame.Ack{}.Append(nil)); err != nil {
+			t.Fatal(err)
+		}
+		if errA, errB := r.wait(); !errors.Is(errA, errClogged) || errB == nil {
+			t.Errorf("ended with %v and %v, want %v and an error", errA, errB, errClogged)
+		}
 	})
 }
 
