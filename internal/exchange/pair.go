@@ -40,15 +40,17 @@ type Pair struct {
 
 	cursor *session.Cursor // on the broadcast log; nil once the session ended; guarded by x.mu
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards what follows; taken before x.mu where both are
 	opened   bool       // the peer's OPEN came on this link
 	opening  bool       // our OPEN is to be sent on this link
+	spoke    bool       // it published something in this session
 	in       [frame.Lanes]*session.Inbox
 	owed     [frame.Lanes]ident.Seq // to acknowledge with the next Fill; 0 for nothing
 	log      *session.Log           // direct messages
 	direct   *session.Cursor        // the peer's cursor on log
 	room     room
 	timer    *time.Timer // wakes the writer for an acknowledgement
+	alarm    time.Time   // when timer goes off; zero while it is not set
 	unlinked time.Time   // since when there is no link; zero while there is one
 }
 
@@ -215,14 +217,25 @@ func (p *Pair) schedule(now time.Time) {
 			next = at
 		}
 	}
-	switch {
-	case next.IsZero():
+	// A timer that goes off early does no harm, and setting it for every run would
+	// cost more than the acknowledgements.
+	if next.IsZero() || !p.alarm.IsZero() && !next.Before(p.alarm) {
 		return
-	case p.timer == nil:
-		p.timer = time.AfterFunc(next.Sub(now), p.wake)
-	default:
+	}
+	p.alarm = next
+	if p.timer == nil {
+		p.timer = time.AfterFunc(next.Sub(now), p.ring)
+	} else {
 		p.timer.Reset(next.Sub(now))
 	}
+}
+
+// ring makes the writer look for acknowledgements.
+func (p *Pair) ring() {
+	p.mu.Lock()
+	p.alarm = time.Time{}
+	p.mu.Unlock()
+	p.wake()
 }
 
 // Receive takes one data frame. Only the reader of the attached link calls it. It

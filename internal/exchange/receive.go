@@ -19,6 +19,7 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 	p.mu.Lock()
 	in := p.in[ev.Lane]
 	skip, lost, err := in.Accept(ev.First, ev.Count, cost)
+	p.spoke = true
 	p.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("%w: EVENTS: %w", ErrBreach, err)

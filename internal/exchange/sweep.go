@@ -93,6 +93,7 @@ func (x *Exchange) sweep(now time.Time) {
 	x.mu.Unlock()
 	for _, p := range pairs {
 		if p.idle(now) {
+			x.silent(p)
 			x.end(p)
 		}
 	}
@@ -107,8 +108,7 @@ func (p *Pair) idle(now time.Time) bool {
 	return !p.unlinked.IsZero() && now.Sub(p.unlinked) >= unlinkedMax
 }
 
-// End ends the session with one incarnation of a node for good, because that
-// incarnation left or was replaced.
+// End ends the session with one incarnation of a node that left.
 func (x *Exchange) End(id ident.NodeID, inc ident.Incarnation) {
 	x.mu.Lock()
 	p := x.pairs[key{id, inc}]
@@ -123,16 +123,20 @@ func (x *Exchange) End(id ident.NodeID, inc ident.Incarnation) {
 func (x *Exchange) end(p *Pair) {
 	var doubt uint64
 	x.mu.Lock()
-	if p.cursor != nil {
-		doubt += span(p.cursor.InDoubt())
+	live := p.cursor != nil
+	if live {
+		doubt += span(p.cursor.First(), x.log.Next())
 		p.cursor.Close()
 		p.cursor = nil
 	}
 	x.room.open()
 	x.mu.Unlock()
+	if !live {
+		return // ended before
+	}
 	p.mu.Lock()
 	before := p.log.Held()
-	doubt += span(p.direct.InDoubt())
+	doubt += span(p.direct.First(), p.log.Next())
 	p.direct.Skip()
 	x.direct.Add(int64(p.log.Held() - before))
 	p.room.open()
@@ -142,12 +146,25 @@ func (x *Exchange) end(p *Pair) {
 	}
 }
 
-// span returns how many numbers there are from the first to the last.
-func span(from, to ident.Seq) uint64 {
-	if from > to {
+// silent tells the subscriptions that p went without a goodbye: it may have published
+// more than came, and nobody can say how much. Nodes that never published are left
+// out.
+func (x *Exchange) silent(p *Pair) {
+	p.mu.Lock()
+	spoke := p.spoke
+	p.spoke = false
+	p.mu.Unlock()
+	if spoke {
+		x.box.Lost(mailbox.Loss{From: p.id, Unknown: true})
+	}
+}
+
+// span returns how many numbers there are from first up to, and without, next.
+func span(first, next ident.Seq) uint64 {
+	if first > next {
 		return 0
 	}
-	return uint64(to - from + 1)
+	return uint64(next - first)
 }
 
 // forget drops the oldest ended sessions beyond the limit.
@@ -174,13 +191,8 @@ func (p *Pair) Opened() bool {
 
 // Drained reports whether every member with a link has acknowledged everything.
 func (x *Exchange) Drained() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	for _, p := range *x.linked.Load() {
-		if p != x.self && p.cursor != nil && p.cursor.Done()+1 != x.log.Next() {
-			return false
-		}
-		if !p.drained() {
+		if p != x.self && !p.drained() {
 			return false
 		}
 	}
@@ -190,7 +202,9 @@ func (x *Exchange) Drained() bool {
 func (p *Pair) drained() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.direct.Done()+1 == p.log.Next()
+	p.x.mu.Lock()
+	defer p.x.mu.Unlock()
+	return p.direct.First() == p.log.Next() && (p.cursor == nil || p.cursor.First() == p.x.log.Next())
 }
 
 // Figures returns what waits and what was lost, for people.
