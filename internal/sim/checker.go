@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -27,6 +28,7 @@ type checker struct {
 	procs    map[int]*procTruth
 	cuts     map[path]*cutTruth
 	calm     bool
+	lossy    bool // segments get lost
 	accepted map[pair]bool
 	listed   map[pair]bool // added and not removed since
 	linked   map[pair]bool // peer_added and not peer_removed since
@@ -39,6 +41,7 @@ type checker struct {
 // procTruth is what really became of a process.
 type procTruth struct {
 	host    int
+	started time.Duration
 	died    bool
 	exited  bool // it died after a goodbye
 	diedAt  time.Duration
@@ -87,7 +90,7 @@ func (k *checker) fail(invariant string, node int, format string, args ...any) {
 func (k *checker) world(e Entry) {
 	switch e.Event {
 	case EventStart:
-		k.procs[e.Node] = &procTruth{host: e.Host}
+		k.procs[e.Node] = &procTruth{host: e.Host, started: e.At}
 	case EventKill, EventExit:
 		p := k.procs[e.Node]
 		p.died, p.diedAt, p.exited = true, e.At, e.Event == EventExit
@@ -100,7 +103,9 @@ func (k *checker) world(e Entry) {
 	case EventHeal:
 		k.cuts[path{e.Host, e.To}] = &cutTruth{healed: e.At}
 	case EventCalm:
-		k.calm = true
+		k.calm, k.lossy = true, false
+	case EventLoss:
+		k.lossy = e.Count > 0
 	default:
 	}
 }
@@ -188,22 +193,37 @@ func (k *checker) m3(e Entry) {
 const linkGrace = 2*userTimeout + 3*time.Second
 
 // m4: nobody is removed as failed whose links answered all the time: who runs and ran,
-// over paths that were open both ways, at a node that itself ran.
+// over paths that were open both ways, at a node that itself ran. Where segments get
+// lost a link may stall for as long as a removal takes; then it takes a third node that
+// saw both to say that this was a mistake.
 func (k *checker) m4(p pair) {
 	n, x := k.procs[p.node], k.procs[p.peer]
-	if x == nil || x.died || x.paused || n.paused {
+	if x == nil || k.quiet(n, x) < linkGrace {
 		return
 	}
-	quiet := min(k.now-x.resumed, k.now-n.resumed)
-	for _, dir := range []path{{n.host, x.host}, {x.host, n.host}} {
-		if k.cuts[dir].cut {
-			return
-		}
-		quiet = min(quiet, k.now-k.cuts[dir].healed)
+	helped := func(h *procTruth) bool {
+		return h != n && h != x && k.now-h.started >= linkGrace &&
+			k.quiet(n, h) >= linkGrace && k.quiet(h, x) >= linkGrace
 	}
-	if quiet >= linkGrace {
+	if !k.lossy || slices.ContainsFunc(slices.Collect(maps.Values(k.procs)), helped) {
 		k.fail("M4", p.node, "removed node %d, which answered all the time", p.peer)
 	}
+}
+
+// quiet returns for how long nothing came between two processes: no end, no pause and no
+// cut.
+func (k *checker) quiet(a, b *procTruth) time.Duration {
+	if a.died || b.died || a.paused || b.paused {
+		return 0
+	}
+	since := max(a.resumed, b.resumed)
+	for _, dir := range []path{{a.host, b.host}, {b.host, a.host}} {
+		if k.cuts[dir].cut {
+			return 0
+		}
+		since = max(since, k.cuts[dir].healed)
+	}
+	return k.now - since
 }
 
 // m5: no ghost: nobody is added who ended before. What was on its way may still arrive,

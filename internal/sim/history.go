@@ -19,6 +19,7 @@ const (
 	EventResume Event = "resume" // Node runs on
 	EventCut    Event = "cut"    // nothing passes from Host to To
 	EventHeal   Event = "heal"   // packets pass from Host to To again
+	EventLoss   Event = "loss"   // of 1,000 segments Count are lost from here on
 	EventCalm   Event = "calm"   // from here on nothing goes wrong
 )
 

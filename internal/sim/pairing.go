@@ -73,13 +73,14 @@ func (p *pairing) begin(l *link) {
 func (p *pairing) open(o frame.Open) {
 	for i, lane := range o.Lanes {
 		in := p.in[i]
+		before := in.Received()
 		lost, err := in.Start(lane.First)
 		p.node.must(err)
 		if !in.began {
 			in.began = true
 			p.node.record(Entry{Event: EventOpen, Peer: p.number, Lane: uint8(i), First: uint64(lane.First)})
 		}
-		p.lost(frame.Lane(i), lost)
+		p.lost(frame.Lane(i), before, lost)
 		_, err = p.out[i].Resume(lane.Received, int(lane.Window))
 		p.node.must(err)
 	}
@@ -91,15 +92,15 @@ func (p *pairing) open(o frame.Open) {
 	p.flush()
 }
 
-// lost reports what will not come. Pieces of a message whose rest is lost are lost with
-// it.
-func (p *pairing) lost(lane frame.Lane, count uint64) {
+// lost reports what will not come after the number before. Pieces of a message whose
+// rest is lost are lost with it.
+func (p *pairing) lost(lane frame.Lane, before ident.Seq, count uint64) {
 	if count == 0 {
 		return
 	}
 	in := p.in[lane]
 	if in.first != 0 {
-		count += uint64(in.Received()-ident.Seq(count)) - uint64(in.first) + 1
+		count += uint64(before - in.first + 1)
 		in.first = 0
 		in.pieces.Reset()
 	}
@@ -125,10 +126,11 @@ func (p *pairing) flush() {
 // events takes one frame of events.
 func (p *pairing) events(e frame.Events, size int) {
 	in := p.in[e.Lane]
+	before := in.Received()
 	skip, lost, err := in.Accept(e.First, e.Count, session.Cost(size, e.Count))
 	p.node.must(err)
 	last := e.First + ident.Seq(e.Count) - 1
-	p.lost(e.Lane, lost)
+	p.lost(e.Lane, before, lost)
 	if skip == e.Count && !p.node.bugs(BugNoDedupe) {
 		return
 	}

@@ -12,6 +12,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("sim.seed", 0, "replay this seed of TestSim alone")
+	fromFlag  = flag.Uint64("sim.from", 1, "first seed of TestSim")
 	seedsFlag = flag.Int("sim.seeds", 0, "seeds that TestSim runs for each size; 0 for a quick choice")
 	nodesFlag = flag.Int("sim.nodes", 0, "nodes of each run of TestSim; 0 for 5 and 50")
 	traceFlag = flag.String("sim.trace", "", "write the history of the replayed seed to this file")
@@ -46,8 +47,9 @@ func TestSim(t *testing.T) {
 		}
 		t.Run(fmt.Sprintf("%d nodes", size.nodes), func(t *testing.T) {
 			for seed := range uint64(size.seeds) {
-				report(t, seed+1, size.nodes, sim.Run(sim.Config{
-					Seed: seed + 1, Nodes: size.nodes, Chaos: chaos(size.nodes),
+				seed += *fromFlag
+				report(t, seed, size.nodes, sim.Run(sim.Config{
+					Seed: seed, Nodes: size.nodes, Chaos: chaos(size.nodes),
 				}))
 				if t.Failed() {
 					return

@@ -88,6 +88,7 @@ func Run(c Config) Result {
 	const chaosFrom = 2 * time.Second
 	if c.Chaos > 0 {
 		w.net.loss = [...]float64{0, 0.01, 0.05, 0.10}[w.rand.IntN(4)]
+		w.record(Entry{Event: EventLoss, Count: uint64(w.net.loss * 1000)})
 		for _, f := range w.schedule(chaosFrom, chaosFrom+c.Chaos) {
 			w.loop.after(f.at, func() { w.inflict(f) })
 		}
