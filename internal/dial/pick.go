@@ -30,10 +30,11 @@ func (s *Scheduler) Tick(now time.Time) []Start {
 func (s *Scheduler) Next() (at time.Time, ok bool) {
 	if !s.fresh {
 		s.next, s.nextOK, s.fresh = time.Time{}, false, true
+		by := time.Unix(1<<40, 0) // nothing is due as late as that
 		for _, t := range s.table.targets {
 			for r := range ranks {
-				if at, ok := s.when(t, r); ok && (!s.nextOK || at.Before(s.next)) {
-					s.next, s.nextOK = at, true
+				if at, ok := s.when(t, r, by); ok {
+					s.next, s.nextOK, by = at, true, at
 				}
 			}
 		}
@@ -49,7 +50,7 @@ func (s *Scheduler) pick(now time.Time) *target {
 			if best != nil && !s.before(t, best, r) {
 				continue
 			}
-			if at, ok := s.when(t, r); ok && !at.After(now) {
+			if _, ok := s.when(t, r, now); ok {
 				best = t
 			}
 		}
@@ -106,10 +107,15 @@ func (s *Scheduler) start(now time.Time, t *target) Start {
 }
 
 // when returns the earliest time at which t may be dialled for the reason r; ok is false
-// if only an input can change that it must not be.
-func (s *Scheduler) when(t *target, r rank) (at time.Time, ok bool) {
+// if that is after by, or if only an input can change that it must not be. What is not
+// due is sorted out first, for that is nearly everything and costs the least.
+func (s *Scheduler) when(t *target, r rank, by time.Time) (at time.Time, ok bool) {
 	at, ok = s.due(t, r)
-	if !ok || t.place.flying || s.linked[t.who()] || s.busy[t.id] {
+	if !ok || at.After(by) || t.place.flying {
+		return time.Time{}, false
+	}
+	at = later(at, s.rests[t.who()])
+	if at.After(by) || s.linked[t.who()] || s.busy[t.id] {
 		return time.Time{}, false
 	}
 	spare := 0
@@ -125,14 +131,14 @@ func (s *Scheduler) when(t *target, r rank) (at time.Time, ok bool) {
 		n := len(s.starts)
 		at = later(at, s.starts[(s.oldest+min(spare, n-1))%n].Add(rateWindow))
 	}
-	return at, true
+	return at, !at.After(by)
 }
 
-// due returns the earliest time at which t may be dialled for the reason r if there is
-// room.
+// due returns the earliest time at which t may be dialled for the reason r, as far as
+// it and its place are concerned.
 func (s *Scheduler) due(t *target, r rank) (at time.Time, ok bool) {
 	p := t.place
-	rested := later(later(p.rest, t.rest), later(s.rests[t.who()], t.hold))
+	rested := later(later(p.rest, t.rest), t.hold)
 	spaced := later(rested, p.last.Add(Spacing))
 	switch r {
 	case redial:

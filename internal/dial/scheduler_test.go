@@ -43,7 +43,7 @@ func TestManySeedsAndLostNodesTakeTurns(t *testing.T) {
 		w.found(addr(n), dial.Seed, 0)
 		w.s.Remember(w.now, id(1000+n), []string{addr(1000 + n)})
 	}
-	first := times(w.run(10*time.Minute), "")
+	first := times(w.run(2*time.Minute), "")
 	if n := most(first, time.Second); n > dial.RateMaxDefault {
 		t.Errorf("%d dials started within a second, want at most %d", n, dial.RateMaxDefault)
 	}
@@ -354,11 +354,11 @@ func TestStrangersLeaveRoom(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	s := newScheduler(dial.Config{}, 1)
-	for n := range 2000 {
+	s := newScheduler(dial.Config{RateMax: 10_000, AtOnceMax: 10_000}, 1)
+	for n := range 300 {
 		s.Found(start, dial.Candidate{Addr: addr(n), Source: dial.Seed})
 	}
-	for n := range 500 {
+	for n := range 300 {
 		now := start.Add(time.Duration(n) * time.Millisecond)
 		for _, source := range []dial.Source{dial.Multicast, dial.Peer, dial.Inbound} {
 			s.Found(now, dial.Candidate{Addr: addr(n + 2000*int(source)), Source: source, ID: id(n + 1)})
@@ -371,7 +371,7 @@ func TestLimits(t *testing.T) {
 	// All 256 seeds are there still.
 	w := &world{t: t, s: s, now: start.Add(time.Hour), answer: always(hole)}
 	seeds := map[string]bool{}
-	for _, d := range w.run(10 * time.Minute) {
+	for _, d := range w.run(time.Second) {
 		if d.Source == dial.Seed {
 			seeds[d.Addr] = true
 		}
@@ -379,8 +379,8 @@ func TestLimits(t *testing.T) {
 	if len(seeds) != 256 {
 		t.Errorf("%d seeds left, want 256", len(seeds))
 	}
-	if st := s.Stats(); st.Ignored != 2000-256 || st.Evicted == 0 {
-		t.Errorf("stats %+v, want %d ignored and some evicted", st, 2000-256)
+	if st := s.Stats(); st.Ignored != 300-256 || st.Evicted == 0 {
+		t.Errorf("stats %+v, want %d ignored and some evicted", st, 300-256)
 	}
 }
 
@@ -395,7 +395,7 @@ func TestShareOfASource(t *testing.T) {
 	if n := w.s.Stats().Candidates; n != 1+256 {
 		t.Errorf("%d candidates, want one of a peer and 256 of beacons", n)
 	}
-	w.run(5 * time.Minute)
+	w.run(time.Minute)
 	for _, a := range []string{addr(0), addr(1000), addr(1000 - 255)} {
 		if len(times(w.log, a)) == 0 {
 			t.Errorf("%s was dropped, want the oldest beacons dropped", a)
