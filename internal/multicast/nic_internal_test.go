@@ -115,12 +115,13 @@ func TestRoute(t *testing.T) {
 		s.subnets.Store(&list)
 		return s
 	}
-	eth := []string{"10.0.0.1/24", "fe80::1/64"}
+	eth := []string{"10.0.0.1/24", "10.8.0.1/24", "fe80::1/64"}
 	wifi := []string{"10.0.0.2/24", "fe80::2/64"}
 	lo, eth4, eth6 := sender(1, "lo", "127.0.0.1", "127.0.0.1/8"), sender(2, "eth0", "10.0.0.1", eth...), sender(2, "eth0", "fe80::1%eth0", eth...)
+	eth8 := sender(2, "eth0", "10.8.0.1", eth...)
 	wifi4, wifi6 := sender(3, "wlan0", "10.0.0.2", wifi...), sender(3, "wlan0", "fe80::2%wlan0", wifi...)
 	group := sender(3, "wlan0", "", wifi...) // a receiver
-	r := &Carrier{sockets: []*socket{lo, eth4, eth6, wifi4, wifi6, group}, heard: map[netip.AddrPort]*socket{}}
+	r := &Carrier{sockets: []*socket{lo, eth4, eth8, eth6, wifi4, wifi6, group}, heard: map[netip.AddrPort]*socket{}}
 	tests := []struct {
 		name string
 		to   string
@@ -129,6 +130,7 @@ func TestRoute(t *testing.T) {
 	}{
 		{"the same host", "127.0.0.1:1", nil, lo},
 		{"a neighbour that was not heard", "10.0.0.7:1", nil, eth4},
+		{"a neighbour in the second subnet of an interface", "10.8.0.7:1", nil, eth8},
 		{"a neighbour that asked this sender", "10.0.0.8:1", wifi4, wifi4},
 		{"a neighbour that this receiver heard", "10.0.0.9:1", group, wifi4},
 		{"a link-local neighbour", "[fe80::7%eth0]:1", nil, eth6},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -158,8 +159,15 @@ func (s *socket) meant(oob []byte) bool {
 	return ok && to.Unmap() == s.group.Addr() && index == s.index
 }
 
-// reaches reports whether to is a neighbour to whom s can reply.
+// reaches reports whether to lies in the subnet of the address that s sends from. The
+// other subnets of the interface are the affair of other sockets: to their neighbours
+// the source of this one is a stranger.
 func (s *socket) reaches(to netip.Addr) bool {
-	return s.source.IsValid() && to.Is4() == s.source.Is4() &&
-		(to.Zone() == "" || to.Zone() == s.name) && contains(*s.subnets.Load(), to)
+	if !s.source.IsValid() || to.Zone() != "" && to.Zone() != s.name {
+		return false
+	}
+	source, to := s.source.WithZone(""), to.WithZone("")
+	return slices.ContainsFunc(*s.subnets.Load(), func(p netip.Prefix) bool {
+		return p.Addr() == source && p.Contains(to)
+	})
 }
