@@ -3,7 +3,7 @@ package fault_test
 import (
 	"container/heap"
 	"fmt"
-	"hash/fnv"
+	"hash"
 	"math/rand/v2"
 	"time"
 
@@ -46,10 +46,7 @@ type network struct {
 	loss       func(from, to int) float64 // of a segment
 	cut        func(from, to int) bool    // everything is lost
 	verdicts   []verdict
-	trace      interface {
-		Write([]byte) (int, error)
-		Sum64() uint64
-	}
+	trace      hash.Hash64 // of all actions, if not nil
 }
 
 // node is one detector and its surroundings.
@@ -100,9 +97,8 @@ func nodeOf(id ident.NodeID) int { return int(id[0]) - 1 }
 func newNetwork(seed uint64, n int) *network {
 	w := &network{
 		start: time.Unix(1_000_000, 0), seed: seed, rand: rand.New(rand.NewPCG(seed, 0)),
-		loss:  func(int, int) float64 { return 0 },
-		cut:   func(int, int) bool { return false },
-		trace: fnv.New64a(),
+		loss: func(int, int) float64 { return 0 },
+		cut:  func(int, int) bool { return false },
 	}
 	w.now = w.start
 	for i := range n {
@@ -192,7 +188,9 @@ func (n *node) settle() {
 
 func (n *node) act(a fault.Action) {
 	w := n.net
-	fmt.Fprintf(w.trace, "%v %d %s\n", w.now.Sub(w.start), n.n, words(a))
+	if w.trace != nil {
+		fmt.Fprintf(w.trace, "%v %d %s\n", w.now.Sub(w.start), n.n, words(a))
+	}
 	note := func(id ident.NodeID, dead, silent bool) {
 		w.verdicts = append(w.verdicts, verdict{w.now.Sub(w.start), n.n, nodeOf(id), dead, silent})
 	}

@@ -1,6 +1,8 @@
 package fault_test
 
 import (
+	"flag"
+	"hash/fnv"
 	"slices"
 	"testing"
 	"time"
@@ -8,10 +10,13 @@ import (
 	"github.com/espial-go/espial/internal/fault"
 )
 
+// times makes the simulations longer: go test ./internal/fault -fault.times=50.
+var times = flag.Int("fault.times", 1, "run so many times the usual number of seeds")
+
 // seeds runs a test of one seed many times. A failure names its seed.
 func seeds(t *testing.T, count int, f func(t *testing.T, seed uint64)) {
 	t.Helper()
-	for seed := range uint64(count) {
+	for seed := range uint64(count * *times) {
 		f(t, seed)
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
@@ -94,7 +99,7 @@ func TestCutOff(t *testing.T) {
 }
 
 func TestSplitInHalves(t *testing.T) {
-	seeds(t, 30, func(t *testing.T, seed uint64) {
+	seeds(t, 10, func(t *testing.T, seed uint64) {
 		w := newNetwork(seed, 10)
 		w.cut = func(a, b int) bool { return a < 5 != (b < 5) }
 		w.run(5 * time.Second)
@@ -121,7 +126,7 @@ func TestPauseRemovesNobody(t *testing.T) {
 }
 
 func TestOneWayCutRemovesNobody(t *testing.T) {
-	seeds(t, 30, func(t *testing.T, seed uint64) {
+	seeds(t, 10, func(t *testing.T, seed uint64) {
 		w := newNetwork(seed, 5)
 		// What one says does not arrive; nor, for want of acknowledgements, what the
 		// other says.
@@ -143,7 +148,7 @@ func (n *node) down(p int) {
 }
 
 func TestLossRemovesNobody(t *testing.T) {
-	seeds(t, 4, func(t *testing.T, seed uint64) {
+	seeds(t, 2, func(t *testing.T, seed uint64) {
 		w := newNetwork(seed, 16)
 		w.loss = func(int, int) float64 { return 0.1 }
 		w.run(time.Minute)
@@ -152,7 +157,7 @@ func TestLossRemovesNobody(t *testing.T) {
 }
 
 func TestStarvedNodesRemoveNobody(t *testing.T) {
-	seeds(t, 20, func(t *testing.T, seed uint64) {
+	seeds(t, 10, func(t *testing.T, seed uint64) {
 		w := newNetwork(seed, 8)
 		w.nodes[0].grain = 400 * time.Millisecond
 		w.run(20 * time.Second)
@@ -185,6 +190,7 @@ func TestLiarRemovesNobody(t *testing.T) {
 func TestSeedReplays(t *testing.T) {
 	run := func(seed uint64) uint64 {
 		w := newNetwork(seed, 8)
+		w.trace = fnv.New64a()
 		w.loss = func(int, int) float64 { return 0.05 }
 		w.kill(1)
 		w.nodes[2].until = w.now.Add(time.Second)
