@@ -24,10 +24,10 @@
 // at most [Config.AtOnceMax] run at once. An address has one dial at a time and starts
 // at most one in [Spacing], except for one redial after a link broke; a node has one
 // dial at a time whatever number of addresses it has. Failures of an address back off
-// from 1 s to [BackoffMax] with jitter, cut short when a peer names it again. Above that, seeds and remembered nodes take
-// turns: at least one of them is dialled in any second for as long as there is one
-// that is not linked, resting or being dialled, and the one that waited longest comes
-// first.
+// from 1 s to [BackoffMax] with jitter, cut short when a peer names it again. Above
+// that, seeds and remembered nodes take turns: at least one of them is dialled in any
+// second for as long as there is one that is not linked, resting or being dialled, and
+// the one that waited longest comes first.
 // Among strangers the source that waited longest comes first, so a flood from one
 // source delays the others by one dial each.
 //
