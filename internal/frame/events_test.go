@@ -147,6 +147,20 @@ func TestEventsEdges(t *testing.T) {
 	}
 }
 
+// A message that was put together from pieces is handed on as a run, too long for a
+// frame.
+func TestNextPayloadBeyondAFrame(t *testing.T) {
+	for _, size := range []int{frame.PayloadMax + 1, 1<<21 - 1, 1 << 21, 3<<20 + 5, 64 << 20} {
+		payload := make([]byte, size)
+		payload[size-1] = 7
+		run := frame.AppendPayload(frame.AppendPayload(nil, payload), []byte("next"))
+		got, rest := frame.NextPayload(run)
+		if len(got) != size || got[size-1] != 7 || len(rest) != 5 {
+			t.Errorf("payload of %d bytes: got %d and a rest of %d, want 5", size, len(got), len(rest))
+		}
+	}
+}
+
 func TestEventsRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		small := rapid.SliceOfN(rapid.Byte(), 0, 200)

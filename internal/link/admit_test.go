@@ -199,6 +199,8 @@ func TestFilterThatHangs(t *testing.T) {
 					return admission.Verdict{Admit: true}
 				}
 				start := time.Now()
+				var told time.Duration
+				pb.Refused = func(*link.RefusedError) { told = time.Since(start) }
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				done := make(chan error)
@@ -214,6 +216,9 @@ func TestFilterThatHangs(t *testing.T) {
 				took := time.Since(start)
 				if refusal(errB).Code != frame.CodeFilter || took < tt.until || took > tt.until+10*latency {
 					t.Errorf("Admit = %v after %v, want a refusal after %v", errB, took, tt.until)
+				}
+				if told < 2*time.Second || told > 2*time.Second+10*latency {
+					t.Errorf("Refused was called after %v, want 2 s", told)
 				}
 				time.Sleep(time.Hour) // lets the filter end
 			})

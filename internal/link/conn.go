@@ -169,8 +169,7 @@ func (c *Conn) Closed() <-chan struct{} { return c.closing }
 
 // Close sends what is queued and then bye, for a short time at most, and ends the
 // connection. It does not wait. Before Run it sends nothing but bye, and before
-// admission nothing at all.
-// Only the first call counts, and none after the link broke.
+// admission nothing at all. Only the first call counts, and none after the link broke.
 func (c *Conn) Close(bye frame.Bye) { c.shut(bye, errClosed) }
 
 // errClosed is the cause of a link that this end closed on purpose.
