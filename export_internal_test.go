@@ -13,6 +13,9 @@ import (
 type Host struct {
 	Net *memnet.Network
 	IP  netip.Addr
+
+	// Mapped makes the listener a dual-stack one, which shows IPv4 inside IPv6.
+	Mapped bool
 }
 
 // StartOn is Start on a host of a network in memory.
@@ -24,7 +27,30 @@ func StartOn(ctx context.Context, h Host, c Config) (*Node, error) {
 type memoryEnv struct{ Host }
 
 func (m memoryEnv) listen(ctx context.Context, addr string) (net.Listener, error) {
-	return m.Net.Host(m.IP).Listen(ctx, addr)
+	ln, err := m.Net.Host(m.IP).Listen(ctx, addr)
+	if err == nil && m.Mapped {
+		ln = dualStack{ln}
+	}
+	return ln, err
+}
+
+// dualStack is a listener whose connections show IPv4 inside IPv6, as the kernel does.
+type dualStack struct{ net.Listener }
+
+func (d dualStack) Accept() (net.Conn, error) {
+	nc, err := d.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return mapped{nc}, nil
+}
+
+type mapped struct{ net.Conn }
+
+func (m mapped) RemoteAddr() net.Addr {
+	a := *m.Conn.RemoteAddr().(*net.TCPAddr)
+	a.IP = a.IP.To16()
+	return &a
 }
 
 func (m memoryEnv) dial(ctx context.Context, addr string) (net.Conn, error) {
