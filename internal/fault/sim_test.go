@@ -207,7 +207,7 @@ func TestTrafficOfAnIdleLink(t *testing.T) {
 	const span = 100 * time.Second
 	before := w.order
 	var probes int
-	count := func(from, to int) bool { probes++; return false }
+	count := func(int, int) bool { probes++; return false }
 	w.cut = count // asked twice for each frame: when it leaves and when it arrives
 	w.run(span)
 	frames := float64(probes) / 2 / 2 / span.Seconds()

@@ -60,15 +60,15 @@ func (t *Table) Records() [][]byte {
 // included. Tables that agree have the same; it is never 0. It resists accidents, not
 // attacks: a member that lies about its hash only costs exchanges of records.
 func (t *Table) Hash() uint64 {
-	h := fnv.New64a()
-	var b [17]byte
+	var b []byte
 	for _, r := range t.records() {
-		h.Write(r.ID[:]) //nolint:errcheck // a hash never fails
-		binary.BigEndian.PutUint64(b[:], uint64(r.Incarnation))
-		binary.BigEndian.PutUint64(b[8:], r.Version)
-		b[16] = byte(r.State)
-		h.Write(b[:]) //nolint:errcheck // a hash never fails
+		b = append(b, r.ID[:]...)
+		b = binary.BigEndian.AppendUint64(b, uint64(r.Incarnation))
+		b = binary.BigEndian.AppendUint64(b, r.Version)
+		b = append(b, byte(r.State))
 	}
+	h := fnv.New64a()
+	_, _ = h.Write(b) // a hash never fails
 	return max(h.Sum64(), 1)
 }
 
