@@ -9,8 +9,8 @@ import (
 // package: the changes are for the user, the rest is work.
 type Action interface{ action() }
 
-// Want asks the caller to dial a node that others told of. The record is not proven to
-// be of the present: pin the ID and believe the handshake.
+// Want asks the caller to dial a node that others told of, each time they do. The record
+// is not proven to be of the present: pin the ID and believe the handshake.
 type Want struct {
 	ID          ident.NodeID
 	Incarnation ident.Incarnation
