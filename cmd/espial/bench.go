@@ -150,7 +150,8 @@ func bench(ctx context.Context, o benchOptions, out io.Writer) error {
 // printBench prints the table for people.
 func printBench(out io.Writer, results []benchResult) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "scenario\tcarrier\tnodes\tsize\tmsg/s\tMB/s\tof bare\tp50 µs\tp99 µs\tCPU ns/msg\tallocs/msg\tlost\t")
+	_, _ = fmt.Fprintln(w, "scenario\tcarrier\tnodes\tsize\tmsg/s\tMB/s\tof bare\t"+
+		"p50 µs\tp99 µs\tCPU ns/msg\tallocs/msg\tlost\t")
 	bare := map[string]float64{}
 	for _, r := range results {
 		share := ""
@@ -159,7 +160,7 @@ func printBench(out io.Writer, results []benchResult) error {
 		} else if b := bare[r.Scenario]; b > 0 {
 			share = fmt.Sprintf("%.2f", r.Rate/b)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%.1f\t%s\t%.0f\t%.0f\t%.0f\t%.3f\t%d\t\n", r.Scenario, r.Carrier,
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%.1f\t%s\t%.0f\t%.0f\t%.0f\t%.3f\t%d\t\n", r.Scenario, r.Carrier,
 			r.Nodes, r.Size, thousands(r.Rate), r.Bytes/1e6, share, r.P50, r.P99, r.CPU, r.Allocs, r.Lost)
 	}
 	return w.Flush()

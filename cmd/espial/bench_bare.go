@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -48,7 +49,7 @@ func bareServe(ln net.Listener, got func(payload []byte)) error {
 	c := tls.Server(nc, &tls.Config{
 		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true,
 	})
-	defer c.Close()
+	defer c.Close() //nolint:errcheck // the process ends
 	r := bufio.NewReaderSize(c, bareBuffer)
 	var buf []byte
 	for {
@@ -95,7 +96,11 @@ func bareDial(ctx context.Context, addr string) (*bareLink, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &bareLink{c: nc.(*tls.Conn), wake: make(chan struct{}, 1)} //nolint:errcheck,forcetypeassert // what tls.Dialer returns
+	c, ok := nc.(*tls.Conn)
+	if !ok {
+		return nil, fmt.Errorf("bench: tls.Dialer returned %T", nc)
+	}
+	l := &bareLink{c: c, wake: make(chan struct{}, 1)}
 	l.room = sync.NewCond(&l.mu)
 	return l, nil
 }
