@@ -88,6 +88,7 @@ type Exchange struct {
 	linked atomic.Pointer[[]*Pair]
 
 	direct atomic.Int64  // bytes in the direct logs of all pairs
+	forged atomic.Uint64 // messages dropped for a topic that nobody may publish under
 	closed chan struct{} // closed by Close
 	once   sync.Once
 

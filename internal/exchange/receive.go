@@ -42,7 +42,13 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 		_, ev.Run = frame.NextPayload(ev.Run)
 	}
 	ev.First, ev.Count = ev.First+ident.Seq(skip), ev.Count-skip
-	if p == p.x.self && ev.Class&notSelf != 0 || glob.CheckTopic(string(ev.Topic)) != nil {
+	switch topic := string(ev.Topic); {
+	case p == p.x.self && ev.Class&notSelf != 0:
+		p.Release(ev.Lane, last)
+		return nil
+	case glob.CheckTopic(topic) != nil, glob.Reserved(topic):
+		// No Publish takes it, so the member forges: it must not pass for a change.
+		p.x.forged.Add(uint64(ev.Count))
 		p.Release(ev.Lane, last)
 		return nil
 	}

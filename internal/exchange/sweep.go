@@ -219,6 +219,7 @@ func (x *Exchange) Figures() (queues, dropped map[string]uint64) {
 		}, map[string]uint64{
 			"subscriptions": overflow,
 			"stalled":       x.skipped,
+			"topics":        x.forged.Load(),
 		}
 }
 
