@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"testing/synctest"
+	"time"
 
 	"github.com/espial-go/espial"
 	"github.com/espial-go/espial/internal/frame"
@@ -214,7 +215,7 @@ func (a *attacker) join(n *espial.Node) *insider {
 	in := &insider{talk: t, done: make(chan struct{})}
 	t.say(opening(), frame.Records{List: [][]byte{a.record().Raw}})
 	go in.serve()
-	synctest.Wait()
+	time.Sleep(10 * time.Millisecond) // the way of the record
 	return in
 }
 
