@@ -86,7 +86,7 @@ func (f *nodeFlags) config(warnings io.Writer) (espial.Config, error) {
 		}
 	}
 	if f.ttl < 1 { // 0 is the default in the library
-		return espial.Config{}, usagef("--multicast-ttl: must be between 1 and 255")
+		return espial.Config{}, usagef("--multicast-ttl: is %d, must be between 1 and 255", f.ttl)
 	}
 	c := espial.Config{
 		Cluster: f.cluster, Name: f.name, Listen: f.listen, Advertise: f.advertise,

@@ -28,8 +28,13 @@ func (s *stage) events(ctx context.Context) error {
 	from := s.own[0]
 	var readers []reader
 	var words []string
-	for i, n := range s.own[min(1, len(s.own)-1):] {
-		pattern := [...]string{"demo.greetings", "demo.*", "demo.>"}[i%3]
+	patterns := []string{"demo.greetings", "demo.*", "demo.>"}
+	others := s.own[1:]
+	if len(others) == 0 {
+		others, patterns = s.own, patterns[2:]
+	}
+	for i, n := range others {
+		pattern := patterns[i%len(patterns)]
 		next, stop := iter.Pull2(n.Subscribe(ctx, pattern))
 		defer stop()
 		readers = append(readers, reader{n.Name(), pattern, next})

@@ -53,10 +53,10 @@ events that were lost because this reader is too slow.`,
 // unlessInterrupted returns nil if the user ended the command, which is how it is meant to
 // end, and else err.
 func unlessInterrupted(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // subscriber prints events.

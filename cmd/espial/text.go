@@ -13,11 +13,8 @@ import (
 	"github.com/espial-go/espial/internal/term"
 )
 
-// Widths of remote text in a table, in characters.
-const (
-	metaMax   = 48
-	reasonCut = 100
-)
+// metaMax bounds the metadata of a member in a line, in characters.
+const metaMax = 48
 
 // clock returns the time of day for a line.
 func clock(t time.Time) string { return t.Local().Format("15:04:05.000") }
@@ -35,7 +32,7 @@ func quoted(text string) string {
 	if text == "" {
 		return ""
 	}
-	return strconv.Quote(term.Cut(text, reasonCut))
+	return strconv.Quote(text)
 }
 
 // addrs returns addresses for a line.
