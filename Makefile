@@ -52,6 +52,11 @@ race: ## tests with the race detector, skips listed
 sim: ## the seeded simulation, more of it with SIMFLAGS
 	go test -count=1 ./internal/sim $(SIMFLAGS)
 
+# As root on Linux: elsewhere every test of it is skipped.
+.PHONY: chaos
+chaos: ## real nodes in network namespaces, longer and harder than in make test
+	ESPIAL_CHAOS=1 go test -count=1 -v -timeout 30m ./test/ns
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME
 	scripts/fuzz.sh $(FUZZTIME) $(PKG)

@@ -63,6 +63,10 @@ var layers = map[string][]string{
 		"internal/link", "internal/multicast", "internal/exchange", "internal/engine", "internal/control",
 	},
 
+	// Hosts and faults of one machine, for tests only: no other package may name it.
+	"internal/netns": {},
+	"test/ns":        {},
+
 	// 7: programs. Every package under examples/ has the rule of "examples".
 	"cmd/espial": {"", "internal/control", "internal/term"},
 	"examples":   {""},

@@ -1,0 +1,71 @@
+package netns
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Cut drops every packet from and to a host at the bridge. Its interface stays up, so that the
+// host itself notices nothing.
+func (s *Segment) Cut(h *Host) {
+	s.t.Helper()
+	s.fault(in(h)+"drop", out(h)+"drop")
+}
+
+// CutOneWay drops every packet from one host to another, and nothing on the way back.
+func (s *Segment) CutOneWay(from, to *Host) {
+	s.t.Helper()
+	s.fault(in(from) + out(to) + "drop")
+}
+
+// Loss drops each packet from and to a host with the given probability, in percent.
+func (s *Segment) Loss(h *Host, percent int) {
+	s.t.Helper()
+	chance := fmt.Sprintf("numgen random mod 100 < %d drop", percent)
+	s.fault(in(h)+chance, out(h)+chance)
+}
+
+// DropUDP drops every UDP packet from and to a host, of which discovery consists.
+func (s *Segment) DropUDP(h *Host) {
+	s.t.Helper()
+	s.fault(in(h)+"meta l4proto udp drop", out(h)+"meta l4proto udp drop")
+}
+
+// Heal ends what Cut, CutOneWay, Loss and DropUDP began.
+func (s *Segment) Heal() {
+	s.t.Helper()
+	s.nft(s.name, "flush chain bridge fault forward")
+}
+
+// fault adds rules for what the bridge forwards, all in one step.
+func (s *Segment) fault(rules ...string) {
+	s.t.Helper()
+	for i := range rules {
+		rules[i] = "add rule bridge fault forward " + rules[i]
+	}
+	s.nft(s.name, rules...)
+}
+
+// in matches what a host sent, out what it will get, both as the bridge sees it.
+func in(h *Host) string  { return fmt.Sprintf("iifname %q ", h.port) }
+func out(h *Host) string { return fmt.Sprintf("oifname %q ", h.port) }
+
+// ResetTCP answers the next packets of every TCP connection of the host with a reset, to both
+// ends, and lets go once it has hit one, within a second. Attempts to connect pass: a
+// connection that breaks is no refusal. It reports whether there was one to break.
+func (h *Host) ResetTCP() bool {
+	h.segment.t.Helper()
+	const rule = "tcp flags & (fin | syn | rst) == 0 counter reject with tcp reset"
+	h.segment.nft(h.name, `table inet reset {
+		chain input { type filter hook input priority 0; iifname lo accept; `+rule+`; }
+		chain output { type filter hook output priority 0; oifname lo accept; `+rule+`; }
+	}`)
+	hit := false
+	for end := time.Now().Add(time.Second); !hit && time.Now().Before(end); {
+		list := h.segment.tool("", "ip", "netns", "exec", h.name, "nft", "list", "table", "inet", "reset")
+		hit = strings.Count(list, "counter packets 0 ") < 2
+	}
+	h.segment.nft(h.name, "delete table inet reset")
+	return hit
+}

@@ -1,0 +1,131 @@
+// Package ns_test runs the espial command in network namespaces: one host each, on a bridge,
+// with faults between them. The letters and numbers in the comments are those of the fault
+// catalogue. ESPIAL_CHAOS=1, which make chaos sets, runs it longer and harder.
+package ns_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/espial-go/espial/internal/netns"
+)
+
+// Times that GUARANTEES names.
+const (
+	second      = time.Second
+	meetMax     = time.Second            // two nodes that start, until each lists the other
+	leftMax     = time.Second            // a goodbye, until all have seen it
+	silentMax   = 3 * time.Second        // a cut, until the survivors have removed the node
+	healMax     = 2 * time.Second        // the end of a cut, until the lists are whole
+	killedMax   = 500 * time.Millisecond // a SIGKILL, until a survivor has removed the node (99 of 100)
+	killHintMax = 100 * time.Millisecond // a SIGKILL, until a survivor suspects it
+)
+
+// espial is the path of the binary under test.
+var espial string
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleEnv); role != "" {
+		if err := play(role); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(run(m))
+}
+
+// run builds the binary and runs the tests.
+func run(m *testing.M) int {
+	if os.Geteuid() != 0 {
+		return m.Run() // every test will skip
+	}
+	// The tests in parallel wait more than they compute.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "espial")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	espial = filepath.Join(dir, "espial")
+	build := exec.Command("go", "build", "-o", espial, "github.com/espial-go/espial/cmd/espial")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%v: %v\n%s", build.Args, err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// chaos returns the second value if the long run was asked for, else the first.
+func chaos[V any](short, long V) V {
+	if os.Getenv("ESPIAL_CHAOS") != "" {
+		return long
+	}
+	return short
+}
+
+// upAll starts a node in every host and waits until all list all.
+func upAll(t *testing.T, s *netns.Segment, flags ...string) []*netns.Node {
+	t.Helper()
+	var nodes []*netns.Node
+	for _, h := range s.Hosts() {
+		nodes = append(nodes, h.Up(flags...))
+	}
+	netns.Whole(startMax, nodes...)
+	return nodes
+}
+
+// startMax is what the tests give a cluster to form where that is not what they measure.
+const startMax = 10 * second
+
+// without returns the nodes but one.
+func without(nodes []*netns.Node, out *netns.Node) []*netns.Node {
+	var rest []*netns.Node
+	for _, n := range nodes {
+		if n != out {
+			rest = append(rest, n)
+		}
+	}
+	return rest
+}
+
+// markAll lets every node forget what it has seen.
+func markAll(nodes []*netns.Node) {
+	for _, n := range nodes {
+		n.Mark()
+	}
+}
+
+// never fails the test for each change since the mark that is meant.
+func never(t *testing.T, n *netns.Node, m netns.Match) {
+	t.Helper()
+	if count := n.Count(m); count > 0 {
+		t.Errorf("%s printed %d times what must not come: %v\n%s", n.Name, count, m, n.Report())
+	}
+}
+
+// wait lets the cluster run for some time: what must not happen has no event to wait for.
+func wait(d time.Duration) { time.Sleep(d) }
+
+func removed(n *netns.Node) netns.Match { return netns.Match{Kind: "removed_node", ID: n.ID} }
+
+func left(n *netns.Node) netns.Match {
+	return netns.Match{Kind: "removed_node", ID: n.ID, Cause: "left"}
+}
+
+func failed(n *netns.Node) netns.Match {
+	return netns.Match{Kind: "removed_node", ID: n.ID, Cause: "failed"}
+}
+
+func suspected(n *netns.Node) netns.Match {
+	return netns.Match{Kind: "suspected_node", ID: n.ID}
+}
