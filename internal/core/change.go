@@ -106,7 +106,7 @@ type Change struct {
 	Code   frame.Code
 	Reason string
 
-	// Present and Missing are the two sides of a [Split].
+	// Present and Missing are the two sides of a [Split]; this node is present.
 	Present, Missing []Member
 }
 

@@ -100,7 +100,7 @@ func (c *Core) report(now time.Time, a member.Action) {
 	case member.Disconnected:
 		change.Kind = Disconnected
 	case member.Split:
-		change.Kind, change.Present, change.Missing = Split, c.all(a.Here), c.all(a.Gone)
+		change.Kind, change.Present, change.Missing = Split, c.withSelf(a.Here), c.all(a.Gone)
 	case member.Healed:
 		change.Kind, change.Member = Healed, c.member(a.Member)
 	default:
@@ -137,9 +137,12 @@ func causeOf(s member.State) Cause {
 	}
 }
 
-// members returns the members including this node, by join number and ID.
-func (c *Core) members() []Member {
-	all := append(c.all(c.table.Members()), Member{Record: c.table.Self(), Self: true})
+// members returns the members including this node.
+func (c *Core) members() []Member { return c.withSelf(c.table.Members()) }
+
+// withSelf returns ms and this node, by join number and ID.
+func (c *Core) withSelf(ms []member.Member) []Member {
+	all := append(c.all(ms), Member{Record: c.table.Self(), Self: true})
 	slices.SortFunc(all, func(a, b Member) int {
 		// No number comes last: zero less one is the highest.
 		return cmp.Or(cmp.Compare(a.Record.Join-1, b.Record.Join-1), a.Record.ID.Compare(b.Record.ID))
