@@ -184,7 +184,7 @@ func (n *Node) publish(ctx context.Context, topic string, codec uint8, data []by
 // A broadcast that arrives while 1,024 events wait pushes out the oldest, and the
 // loop gets a [LaggedError] with the exact count in its place; a direct event makes
 // its sender wait. [QueueMax] and [WithPolicy] change that. A malformed or reserved
-// pattern is yielded once as a [TopicError].
+// pattern is yielded once as a [TopicError], and [ErrClosed] by a node that ended before.
 func (n *Node) Subscribe(
 	ctx context.Context, pattern string, opts ...SubscribeOption,
 ) iter.Seq2[Event, error] {
@@ -221,7 +221,8 @@ func (n *Node) queue(pattern string, opts []SubscribeOption) (*mailbox.Queue, er
 		o(&s)
 	}
 	o := mailbox.Options{MessagesMax: s.queueMax, Policy: policy(s.policy)}
-	return n.eng.Exchange().Subscribe(pattern, o)
+	q, err := n.eng.Exchange().Subscribe(pattern, o)
+	return q, n.public(err)
 }
 
 // SetMetadata replaces what the node says of itself; every member gets an
@@ -236,7 +237,7 @@ func (n *Node) SetMetadata(ctx context.Context, meta map[string]string) error {
 // Leave sends what is still queued, waits until every member has taken it or ctx
 // ends, says goodbye and ends the node as Close does.
 func (n *Node) Leave(ctx context.Context) error {
-	err := n.eng.Drain(ctx)
+	err := n.public(n.eng.Drain(ctx))
 	return errors.Join(err, n.Close())
 }
 

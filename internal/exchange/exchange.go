@@ -175,6 +175,9 @@ func (x *Exchange) Member(id ident.NodeID) *Pair { return x.members.Load().find(
 // in the log. While the log is full it waits for ctx, and at most 2 s for a member
 // that takes nothing.
 func (x *Exchange) Broadcast(ctx context.Context, others bool, m session.Message) error {
+	if x.over() {
+		return ErrClosed
+	}
 	if others {
 		m.Class |= notSelf
 	}
@@ -218,7 +221,10 @@ func (x *Exchange) stall(now time.Time) time.Duration {
 // that member's log; while the log is full it waits for ctx.
 func (x *Exchange) Direct(ctx context.Context, id ident.NodeID, m session.Message) error {
 	p := x.Member(id)
-	if p == nil {
+	switch {
+	case x.over():
+		return ErrClosed
+	case p == nil:
 		return ErrNoMember
 	}
 	for {
@@ -271,7 +277,18 @@ func (r *room) open() {
 	}
 }
 
-// Close makes every waiting publisher return and ends all subscriptions.
+// over reports whether the exchange was closed. It costs a publisher next to nothing.
+func (x *Exchange) over() bool {
+	select {
+	case <-x.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close makes every waiting publisher return and ends all subscriptions. From then on
+// nothing can be published.
 func (x *Exchange) Close() {
 	x.once.Do(func() {
 		close(x.closed)
