@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,61 +26,80 @@ func empty(t *testing.T, f func(c *cluster)) {
 	})
 }
 
-// E01: both sides hear of a refusal, with code and reason; nobody is listed, and the
-// refused one learns no name.
+// E01: both sides hear of a refusal, with code and reason, and nobody is listed. The
+// refused one learns the name of who dialled it, for somebody has to speak first, and no
+// name if it dialled; never of a member.
 func TestRefusalReachesBothSides(t *testing.T) {
-	empty(t, func(c *cluster) {
-		var mu sync.Mutex
-		var seen []byte
-		c.net.Tap(func(_, _ netip.AddrPort, b []byte) {
-			mu.Lock()
-			defer mu.Unlock()
-			seen = append(seen, b...)
-		})
-		strict := c.start(espial.Config{Admit: func(_ context.Context, _ espial.Verified, cl espial.Claimed) error {
+	off := espial.Multicast{Off: true}
+	refuse := func(_ context.Context, _ espial.Verified, cl espial.Claimed) error {
+		if cl.Name == "guest" {
 			return errors.New("no " + cl.Name + " here")
-		}})
-		guest := c.start(espial.Config{})
-		atStrict, atGuest := strict.Changes(c.Context()), guest.Changes(c.Context())
-		ctx, cancel := context.WithTimeout(c.Context(), 30*time.Second)
-		defer cancel()
-		err := guest.WaitFor(ctx, 2)
-		refused, ok := errors.AsType[*espial.RejectedError](err)
-		if !ok || len(refused.Refusals) != 1 {
-			c.Fatalf("WaitFor = %v, want a RejectedError of one node", err)
 		}
-		if r := refused.Refusals[0]; r.ID != strict.ID() || r.Code != "filter" || r.Reason != "no node-1 here" {
-			c.Errorf("refusal = %+v, want filter, no node-1 here, of %v", r, strict.ID())
-		}
-		for _, side := range []struct {
-			changes func(func(espial.Change) bool)
-			by      string
-			peer    espial.NodeID
-		}{{atStrict, "self", guest.ID()}, {atGuest, "peer", strict.ID()}} {
-			ch, _ := c.await(side.changes, espial.NodeRejected)
-			if ch.By != side.by || ch.Code != "filter" || ch.Reason != "no node-1 here" || ch.Member.ID != side.peer {
-				c.Errorf("node_rejected = %+v, want by %s, filter, of %v", ch, side.by, side.peer)
-			}
-			if side.by == "peer" && ch.Member.Name != "" {
-				c.Errorf("the refused node learnt the name %q", ch.Member.Name)
-			}
-		}
-		time.Sleep(5 * time.Second)
-		for i, n := range c.nodes {
-			members := 0
-			for range n.Members() {
-				members++
-			}
-			if members != 1 {
-				c.Errorf("node %d lists %d members, want itself alone", i, members)
-			}
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if strings.Contains(string(seen), "node-") || strings.Contains(string(seen), "test") {
-			c.Error("a name crossed the network in clear")
-		}
-	})
+		return nil
+	}
+	for _, tt := range []struct {
+		name          string
+		strict, guest espial.Config
+		learns        string
+	}{
+		{"the refused node dialled", espial.Config{}, espial.Config{Seeds: seeds(1)}, ""},
+		{"the refusing node dialled", espial.Config{Seeds: []string{seed(2)}}, espial.Config{}, "strict"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			empty(t, func(c *cluster) {
+				var mu sync.Mutex
+				var seen []byte
+				c.net.Tap(func(_, _ netip.AddrPort, b []byte) {
+					mu.Lock()
+					defer mu.Unlock()
+					seen = append(seen, b...)
+				})
+				tt.strict.Name, tt.strict.Multicast, tt.strict.Admit = "strict", off, refuse
+				tt.guest.Name, tt.guest.Multicast = "guest", off
+				strict := c.start(tt.strict)
+				c.start(espial.Config{Name: "bystander", Multicast: off, Seeds: seeds(1), Admit: refuse})
+				c.meet(2)
+				atStrict := strict.Changes(c.Context())
+				guest := c.start(tt.guest)
+				atGuest := guest.Changes(c.Context())
+				ctx, cancel := context.WithTimeout(c.Context(), 30*time.Second)
+				defer cancel()
+				err := guest.WaitFor(ctx, 2)
+				refused, ok := errors.AsType[*espial.RejectedError](err)
+				if !ok || len(refused.Refusals) != 1 {
+					c.Fatalf("WaitFor = %v, want a RejectedError of one node", err)
+				}
+				if r := refused.Refusals[0]; r.ID != strict.ID() || r.Code != "filter" || r.Reason != "no guest here" {
+					c.Errorf("refusal = %+v, want filter, no guest here, of %v", r, strict.ID())
+				}
+				for _, side := range []struct {
+					changes  func(func(espial.Change) bool)
+					by, name string
+					peer     espial.NodeID
+				}{{atStrict, "self", "guest", guest.ID()}, {atGuest, "peer", tt.learns, strict.ID()}} {
+					ch, _ := c.await(side.changes, espial.NodeRejected)
+					if ch.By != side.by || ch.Code != "filter" || ch.Reason != "no guest here" ||
+						ch.Member.ID != side.peer || ch.Member.Name != side.name {
+						c.Errorf("node_rejected = %+v, want by %s, filter, of %v %q", ch, side.by, side.peer, side.name)
+					}
+				}
+				time.Sleep(5 * time.Second)
+				if got := names(guest); !slices.Equal(got, []string{"guest"}) {
+					c.Errorf("the guest lists %v, want itself alone", got)
+				}
+				if got := names(strict); !slices.Equal(got, []string{"bystander", "strict"}) {
+					c.Errorf("the others list %v, want themselves alone", got)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				for _, word := range []string{"strict", "guest", "bystander"} {
+					if strings.Contains(string(seen), word) {
+						c.Errorf("%q crossed the network in clear", word)
+					}
+				}
+			})
+		})
+	}
 }
 
 // A panic in the filter, or a filter that does not answer, refuses that node and costs
