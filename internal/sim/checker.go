@@ -9,7 +9,7 @@ import (
 
 // Violation is a broken promise.
 type Violation struct {
-	Invariant string // M1 to M5 and D1 to D6, as in the fault catalogue
+	Invariant string // M1 to M5 and D1 to D6 of the fault catalogue, and A24: one link a pair
 	At        time.Duration
 	Node      int // number of the process that saw it
 	Text      string
@@ -184,6 +184,10 @@ func (k *checker) m3(e Entry) {
 	}
 	if !slices.Equal(e.Peers, want) {
 		k.fail("M3", e.Node, "the view is %v, running are %v", e.Peers, want)
+	}
+	want = slices.DeleteFunc(want, func(n int) bool { return n == e.Node })
+	if !slices.Equal(e.Links, want) {
+		k.fail("A24", e.Node, "there are links with %v, wanted is one with each of %v", e.Links, want)
 	}
 }
 

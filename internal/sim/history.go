@@ -26,7 +26,7 @@ const (
 // What a node sees. The changes of package core are recorded under their own names.
 const (
 	EventAccept  Event = "accept"  // admission with Peer ended well
-	EventView    Event = "view"    // the members are Peers
+	EventView    Event = "view"    // the members are Peers, and there are links with Links
 	EventPublish Event = "publish" // Message took the numbers First to Last of Lane, for Peer if direct
 	EventOpen    Event = "open"    // the session with Peer begins: Lane starts at First
 	EventDeliver Event = "deliver" // Message of Peer, numbers First to Last of Lane
@@ -42,6 +42,7 @@ type Entry struct {
 	Node    int           `json:"node,omitempty"` // number of the process that saw it
 	Peer    int           `json:"peer,omitempty"` // number of the process that it is about
 	Peers   []int         `json:"peers,omitempty"`
+	Links   []int         `json:"links,omitempty"`
 	Host    int           `json:"host,omitempty"`
 	To      int           `json:"to,omitempty"`
 	Lane    uint8         `json:"lane,omitempty"`

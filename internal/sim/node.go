@@ -19,7 +19,7 @@ import (
 const (
 	// logMax is how much each send log holds, in bytes. It is below the real limit so
 	// that logs do fill up here.
-	logMax = 128 << 10
+	logMax = 48 << 10
 
 	// windowMax is the window of each lane, in bytes.
 	windowMax = 128 << 10
@@ -202,10 +202,6 @@ func (n *node) pairingWith(peer instance) *pairing {
 	return n.pairings[i]
 }
 
-func (n *node) forget(p *pairing) {
-	n.pairings = slices.DeleteFunc(n.pairings, func(q *pairing) bool { return q == p })
-}
-
 // leave says goodbye and ends the process a little later.
 func (n *node) leave() {
 	n.leaving = true
@@ -225,7 +221,12 @@ func (n *node) report() {
 		peers = append(peers, n.proc.world.byNode[instance{m.Record.ID, m.Record.Incarnation}])
 	}
 	slices.Sort(peers)
-	n.record(Entry{Event: EventView, Peers: peers})
+	var links []int
+	for _, l := range n.links {
+		links = append(links, n.proc.world.byNode[l.peer])
+	}
+	slices.Sort(links)
+	n.record(Entry{Event: EventView, Peers: peers, Links: links})
 	n.record(Entry{Event: EventMemory, Count: uint64(n.peak)})
 }
 

@@ -20,7 +20,8 @@ const (
 	topic = "sim.message"
 )
 
-// pairing is a session: this node with one incarnation of another. It outlives links.
+// pairing is this node with one incarnation of another: a session, and if that ended
+// what makes the loss exact when the two meet again. It outlives links.
 type pairing struct {
 	node     *node
 	peer     instance
@@ -46,7 +47,6 @@ type inbox struct {
 func (n *node) newPairing(peer instance) *pairing {
 	p := &pairing{node: n, peer: peer, number: n.proc.world.byNode[peer]}
 	p.direct = n.newLog(frame.Direct)
-	p.out = [frame.Lanes]*session.Cursor{n.broadcast.Open(), p.direct.Open()}
 	for i := range p.in {
 		p.in[i] = &inbox{Inbox: session.NewInbox(windowMax)}
 	}
@@ -57,6 +57,9 @@ func (n *node) newPairing(peer instance) *pairing {
 // still brings is not read.
 func (p *pairing) begin(l *link) {
 	p.current, p.link = l, nil
+	if p.out[0] == nil {
+		p.out = [frame.Lanes]*session.Cursor{p.node.broadcast.Open(), p.direct.Open()}
+	}
 	var o frame.Open
 	for i := range o.Lanes {
 		o.Lanes[i] = frame.OpenLane{
@@ -218,17 +221,17 @@ func (p *pairing) unlink(l *link) {
 	count := p.unlinked
 	p.node.proc.after(unlinkedMax, func() {
 		if count == p.unlinked && p.current == nil {
-			p.close()
+			p.end()
 		}
 	})
 }
 
-// close ends the session.
-func (p *pairing) close() {
-	for _, c := range p.out {
+// end ends the session: nothing is kept for the peer any more.
+func (p *pairing) end() {
+	for i, c := range p.out {
 		c.Close()
+		p.out[i] = nil
 	}
-	p.node.forget(p)
 	p.node.record(Entry{Event: EventEnd, Peer: p.number})
 }
 

@@ -5,31 +5,47 @@ import (
 	"time"
 )
 
-// faultKind is one way in which a cluster suffers.
-type faultKind uint8
+// Kind is one way in which a cluster suffers.
+type Kind uint8
 
+// The kinds of [Fault].
 const (
-	faultPartition faultKind = iota // two sides that hear nothing of each other
-	faultOneWay                     // one direction between two hosts is cut
-	faultDeaf                       // nothing arrives at one host
-	faultPause                      // one process is frozen
-	faultKill                       // one process is killed, and started again later
-	faultRekey                      // as faultKill, but with a new key
-	faultMove                       // as faultKill, but on another port
-	faultLeave                      // one process leaves, and is started again later
-	faultReset                      // every connection between two hosts is reset
-	faultKinds
+	Partition Kind = iota // two sides that hear nothing of each other
+	OneWay                // one direction between two hosts is cut
+	Deaf                  // nothing arrives at one host
+	Pause                 // one process is frozen
+	Kill                  // one process is killed, and started again later
+	Rekey                 // as Kill, but with a new key
+	Move                  // as Kill, but on another port
+	Leave                 // one process leaves, and is started again later
+	Reset                 // every connection between two hosts is reset
+	kinds
 )
 
-// fault is one thing that goes wrong.
-type fault struct {
-	at   time.Duration
-	last time.Duration // until it is over
-	kind faultKind
-	a, b int   // the hosts that it is about
-	side []int // one side of a partition
+// Fault is one thing that goes wrong.
+type Fault struct {
+	At   time.Duration // since the start of the run
+	Last time.Duration // how long until it is over
+	Kind Kind
+	A, B int   // the hosts that it is about
+	Side []int // the hosts on one side of a Partition
 }
 
+// Never is the Last of a fault that is not over before the run is.
+const Never = time.Hour
+
+// over returns when f is over, or when it begins if it never is.
+func (f Fault) over() time.Duration {
+	switch {
+	case f.Last >= Never:
+		return f.At
+	case f.Kind == Leave || f.Kind == Kill || f.Kind == Rekey || f.Kind == Move:
+		return f.At + exitAfter + f.Last
+	}
+	return f.At + f.Last
+}
+
+// The longest faults that a seed draws.
 const (
 	pauseMax   = 2500 * time.Millisecond
 	restartMax = 4 * time.Second
@@ -37,72 +53,72 @@ const (
 )
 
 // schedule draws what goes wrong between two instants, in the order of time.
-func (w *world) schedule(from, to time.Duration) []fault {
-	// Each host suffers about once in three seconds; the number grows with the square
-	// root of the cluster, so that a large one has quiet members as well.
+func (w *world) schedule(from, to time.Duration) []Fault {
+	// About one a second with 5 hosts. The number grows with the square root of the
+	// hosts, so that a large cluster has members that are left in peace as well.
 	span := int(to-from) / int(time.Second)
 	n := 1
 	for n*n < w.config.Nodes {
 		n++
 	}
 	count := span * n / 3
-	faults := make([]fault, 0, count)
+	faults := make([]Fault, 0, count)
 	for range count {
 		faults = append(faults, w.draw(from, to))
 	}
-	slices.SortStableFunc(faults, func(a, b fault) int { return int(a.at - b.at) })
+	slices.SortStableFunc(faults, func(a, b Fault) int { return int(a.At - b.At) })
 	return faults
 }
 
 // draw draws one fault.
-func (w *world) draw(from, to time.Duration) fault {
-	f := fault{
-		at:   from + time.Duration(w.rand.Int64N(int64(to-from))),
-		kind: faultKind(w.rand.IntN(int(faultKinds))),
-		a:    w.rand.IntN(w.config.Nodes),
-		b:    w.rand.IntN(w.config.Nodes),
+func (w *world) draw(from, to time.Duration) Fault {
+	f := Fault{
+		At:   from + time.Duration(w.rand.Int64N(int64(to-from))),
+		Kind: Kind(w.rand.IntN(int(kinds))),
+		A:    w.rand.IntN(w.config.Nodes),
+		B:    w.rand.IntN(w.config.Nodes),
 	}
 	longest := cutMax
-	switch f.kind {
-	case faultPartition:
+	switch f.Kind {
+	case Partition:
 		size := 1 + w.rand.IntN(max(w.config.Nodes-1, 1))
-		f.side = w.rand.Perm(w.config.Nodes)[:size]
-	case faultPause:
+		f.Side = w.rand.Perm(w.config.Nodes)[:size]
+	case Pause:
 		longest = pauseMax
-	case faultKill, faultRekey, faultMove, faultLeave:
+	case Kill, Rekey, Move, Leave:
 		longest = restartMax
 	default:
 	}
 	// Mostly short, sometimes long: half of the faults last less than a quarter.
 	x := w.rand.Float64()
-	f.last = 20*time.Millisecond + time.Duration(x*x*float64(longest))
+	f.Last = 20*time.Millisecond + time.Duration(x*x*float64(longest))
 	return f
 }
 
 // inflict begins f and schedules its end.
-func (w *world) inflict(f fault) {
-	switch f.kind {
-	case faultPartition:
-		w.cutFor(f.last, w.between(f.side))
-	case faultOneWay:
-		if f.a != f.b {
-			w.cutFor(f.last, []path{{f.a, f.b}})
+func (w *world) inflict(f Fault) {
+	switch f.Kind {
+	case Partition:
+		w.cutFor(f.Last, w.between(f.Side))
+	case OneWay:
+		if f.A != f.B {
+			w.cutFor(f.Last, []path{{f.A, f.B}})
 		}
-	case faultDeaf:
+	case Deaf:
 		var in []path
 		for h := range w.config.Nodes {
-			if h != f.a {
-				in = append(in, path{h, f.a})
+			if h != f.A {
+				in = append(in, path{h, f.A})
 			}
 		}
-		w.cutFor(f.last, in)
-	case faultPause:
-		w.pauseFor(f.last, f.a)
-	case faultKill, faultRekey, faultMove, faultLeave:
+		w.cutFor(f.Last, in)
+	case Pause:
+		w.pauseFor(f.Last, f.A)
+	case Kill, Rekey, Move, Leave:
 		w.restart(f)
-	case faultReset:
-		w.resetBetween(f.a, f.b)
-	case faultKinds:
+	case Reset:
+		w.resetBetween(f.A, f.B)
+	case kinds:
 	}
 }
 
@@ -156,31 +172,31 @@ func (w *world) pauseFor(d time.Duration, host int) {
 }
 
 // restart ends the process on a host and starts another one there later.
-func (w *world) restart(f fault) {
-	h := &w.hosts[f.a]
+func (w *world) restart(f Fault) {
+	h := &w.hosts[f.A]
 	p := h.proc
 	if p == nil {
 		return // it is down already
 	}
 	h.proc = nil
 	switch {
-	case f.kind == faultLeave && !p.paused:
+	case f.Kind == Leave && !p.paused:
 		p.node.leave()
 	default:
 		w.record(Entry{Event: EventKill, Node: p.number})
 		p.kill()
 	}
-	w.loop.after(exitAfter+f.last, func() {
-		switch f.kind {
-		case faultRekey:
+	w.loop.after(exitAfter+f.Last, func() {
+		switch f.Kind {
+		case Rekey:
 			h.key++
-		case faultMove:
-			if f.a >= seeds { // a seed that moves is not where the others look
+		case Move:
+			if f.A >= w.config.Seeds { // a seed that moves is not where the others look
 				h.port++
 			}
 		default:
 		}
-		w.start(f.a)
+		w.start(f.A)
 	})
 }
 

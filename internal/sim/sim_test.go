@@ -36,10 +36,11 @@ func TestSim(t *testing.T) {
 		return
 	}
 	sizes := []struct{ nodes, seeds int }{{5, 200}, {50, 10}}
+	if *nodesFlag != 0 {
+		sizes = sizes[:1]
+		sizes[0].nodes = *nodesFlag
+	}
 	for _, size := range sizes {
-		if *nodesFlag != 0 && *nodesFlag != size.nodes {
-			continue
-		}
 		if *seedsFlag != 0 {
 			size.seeds = *seedsFlag
 		} else if raceEnabled || testing.Short() {

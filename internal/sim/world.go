@@ -15,6 +15,9 @@ const (
 	// startSpread is the time in which the first processes start.
 	startSpread = 200 * time.Millisecond
 
+	// chaosFrom is when things begin to go wrong.
+	chaosFrom = 2 * time.Second
+
 	// settleAfter is how long the members may take to agree when faults stop
 	// (invariant M3).
 	settleAfter = 15 * time.Second
@@ -26,9 +29,6 @@ const (
 	// exitAfter is what a process takes from its goodbye to its end (GUARANTEES,
 	// "Membership": Close).
 	exitAfter = 250 * time.Millisecond
-
-	// seeds is how many hosts are named to everybody.
-	seeds = 2
 )
 
 // Config says what to run. A run depends on nothing else.
@@ -36,11 +36,20 @@ type Config struct {
 	Seed  uint64
 	Nodes int // hosts, each with one process at a time
 
-	// Chaos is how long things go wrong; 0 for a quiet run.
+	// Chaos is how long things go wrong that the seed draws; 0 for a quiet run.
 	Chaos time.Duration
 
-	// Latency is the time of one way; 0 lets the seed choose.
+	// Faults go wrong besides.
+	Faults []Fault
+
+	// Latency is the time of one way, the same for every packet; 0 lets the seed choose.
 	Latency time.Duration
+
+	// Seeds is how many hosts are named to everybody; default 2.
+	Seeds int
+
+	// Together starts all processes at the same instant, not within 200 ms.
+	Together bool
 
 	// Bug makes every node wrong in one way, to show that the checker sees it.
 	Bug Bug
@@ -79,27 +88,36 @@ type instance struct {
 	inc ident.Incarnation
 }
 
-// Run runs one cluster: it starts, suffers for Chaos, and must settle after that.
+// Run runs one cluster: it starts, suffers, and must settle after that.
 func Run(c Config) Result {
+	if c.Seeds == 0 {
+		c.Seeds = 2
+	}
 	w := newWorld(c)
 	for h := range c.Nodes {
-		w.loop.after(time.Duration(w.rand.Int64N(int64(startSpread))), func() { w.start(h) })
+		var at time.Duration
+		if !c.Together {
+			at = time.Duration(w.rand.Int64N(int64(startSpread)))
+		}
+		w.loop.after(at, func() { w.start(h) })
 	}
-	const chaosFrom = 2 * time.Second
+	faults := c.Faults
 	if c.Chaos > 0 {
 		w.net.loss = [...]float64{0, 0.01, 0.05, 0.10}[w.rand.IntN(4)]
 		w.record(Entry{Event: EventLoss, Count: uint64(w.net.loss * 1000)})
-		for _, f := range w.schedule(chaosFrom, chaosFrom+c.Chaos) {
-			w.loop.after(f.at, func() { w.inflict(f) })
-		}
-		// The longest fault may begin with the last moment.
-		w.loop.until(chaosFrom + c.Chaos + cutMax)
-		w.net.loss = 0
+		faults = append(w.schedule(chaosFrom, chaosFrom+c.Chaos), faults...)
 	}
+	calm := time.Duration(0)
+	for _, f := range faults {
+		w.loop.after(f.At, func() { w.inflict(f) })
+		calm = max(calm, f.over())
+	}
+	w.loop.until(calm)
+	w.net.loss = 0
 	w.record(Entry{Event: EventCalm})
-	w.loop.until(w.loop.now + settleAfter - drainAfter)
+	w.loop.until(calm + settleAfter - drainAfter)
 	w.silent = true
-	w.loop.until(w.loop.now + drainAfter)
+	w.loop.until(calm + settleAfter)
 	w.finish()
 	return Result{History: w.history, Violations: check(w.history, c)}
 }
@@ -142,7 +160,7 @@ func (w *world) start(h int) {
 // seedsOf names the seeds to a host.
 func (w *world) seedsOf(host int) []string {
 	var addrs []string
-	for h := range min(seeds, w.config.Nodes) {
+	for h := range min(w.config.Seeds, w.config.Nodes) {
 		if h != host {
 			addrs = append(addrs, hostAddr(h, w.hosts[h].port).String())
 		}
