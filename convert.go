@@ -57,7 +57,8 @@ func (n *Node) public(err error) error {
 		return nil
 	case errors.Is(err, exchange.ErrNoMember):
 		return ErrNoMember
-	case errors.Is(err, exchange.ErrClosed), errors.Is(err, engine.ErrClosed), errors.Is(err, mailbox.ErrClosed):
+	case errors.Is(err, exchange.ErrClosed), errors.Is(err, engine.ErrClosed),
+		errors.Is(err, mailbox.ErrClosed):
 		return ErrClosed
 	case errors.Is(err, session.ErrTooLarge):
 		return tooLarge(n.cfg.EventMax+1, n.cfg.EventMax)

@@ -108,7 +108,7 @@ func (c *cluster) quiet(all []*history, kinds ...espial.Kind) {
 // within waits until ok holds, and fails the test if that takes longer than d.
 func (c *cluster) within(d time.Duration, what string, ok func() bool) {
 	c.Helper()
-	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+	for began := time.Now(); ; time.Sleep(25 * time.Millisecond) {
 		synctest.Wait()
 		if ok() {
 			return

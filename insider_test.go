@@ -1,6 +1,7 @@
 package espial_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -63,39 +64,44 @@ func TestLyingMemberRemovesNobody(t *testing.T) {
 	})
 }
 
-// forged returns what a member may try to make of another one's record, and the frames
-// of its own that no honest node sends.
+// forged returns what a member may try to make of another one's record, and numbers of
+// its own that no honest node uses.
 func forged(a *attacker, victim espial.Member, public []byte) map[string]frame.Frame {
-	sign := func(change func(r *frame.Record)) frame.Records {
-		r := frame.Record{
-			Public: a.key.Public(), Incarnation: a.inc, Version: 2, Name: "mallory", Join: 99,
-		}
+	inc := ident.Incarnation(victim.Incarnation)
+	of := func(change func(r *frame.Record)) frame.Records {
+		r := frame.Record{Public: public, Incarnation: inc, Version: 1 << 40, Name: victim.Name, Join: 1}
 		change(&r)
-		_ = r.Sign(a.key.Sign) // refuses some of it, and leaves nothing to send then
-		if r.Raw == nil {
-			r = a.record()
-			r.Raw = slices.Clone(r.Raw)
-			copy(r.Raw[2+len(r.Public):], "\xff\xff\xff\xff\xff\xff\xff\xff") // the incarnation
+		if err := r.Sign(a.key.Sign); err != nil { // with the forger's key: it has no other
+			a.Fatal(err)
 		}
 		return frame.Records{List: [][]byte{r.Raw}}
 	}
-	inc := ident.Incarnation(victim.Incarnation)
 	return map[string]frame.Frame{
-		"a goodbye in the victim's name": sign(func(r *frame.Record) {
-			r.Public, r.Incarnation, r.Version, r.State = public, inc, 1<<40, frame.Left
-		}),
-		"an address in the victim's name": sign(func(r *frame.Record) {
-			r.Public, r.Incarnation, r.Version = public, inc, 1<<40
+		"a goodbye in the victim's name": of(func(r *frame.Record) { r.State = frame.Left }),
+		"an address in the victim's name": of(func(r *frame.Record) {
 			r.Addrs = []frame.Addr{{Scheme: "tcp", Addr: "10.0.0.99:1"}}
 		}),
-		"metadata in the victim's name": sign(func(r *frame.Record) {
-			r.Public, r.Incarnation, r.Version, r.Meta = public, inc, 1<<40, map[string]string{"role": "evil"}
-		}),
-		"a record of the highest incarnation": sign(func(r *frame.Record) { r.Incarnation = math.MaxUint64 }),
+		"metadata in the victim's name":       of(func(r *frame.Record) { r.Meta = map[string]string{"role": "evil"} }),
+		"a record of the highest incarnation": a.highest(),
 		"a suspicion of the highest incarnation": frame.Suspect{
 			Target: ident.NodeID(victim.ID), Incarnation: math.MaxUint64, Refused: true,
 		},
 	}
+}
+
+// highest is a record of the attacker's own with the highest incarnation, signed as it
+// should be; [frame.Record.Sign] would not.
+func (a *attacker) highest() frame.Records {
+	a.Helper()
+	const sigLen = 64 // Ed25519
+	raw := a.record().Raw
+	body := slices.Clone(raw[:len(raw)-1-sigLen])
+	binary.BigEndian.PutUint64(body[2+len(a.key.Public()):], math.MaxUint64)
+	sig, err := a.key.Sign(append([]byte("espial record v1\x00"), body...))
+	if err != nil || len(sig) != sigLen {
+		a.Fatalf("signature of %d bytes: %v", len(sig), err)
+	}
+	return frame.Records{List: [][]byte{append(append(body, sigLen), sig...)}}
 }
 
 // A32, and forged words of others: a claim with the highest incarnation, or in another's
@@ -105,21 +111,15 @@ func TestForgedRecordsEndTheForgersLink(t *testing.T) {
 		all := c.watchAll()
 		victim := c.nodes[2].Self()
 		public := publicOf(c, c.nodes[2])
-		i := 0
-		for name, f := range forged(c.attacker(20), victim, public) {
-			a := c.attacker(20)
-			a.ip, i = ip(20+i), i+1
-			if rs, ok := f.(frame.Records); ok && strings.HasPrefix(name, "a record") {
-				r := a.record()
-				copy(r.Raw[2+len(r.Public):], "\xff\xff\xff\xff\xff\xff\xff\xff")
-				rs.List[0] = r.Raw
-			}
+		a := c.attacker(20)
+		for name, f := range forged(a, victim, public) {
 			in := c.infiltrate(a, c.nodes[0])[0]
 			in.say(f)
 			time.Sleep(100 * time.Millisecond)
 			if bye, closed := in.closed(); !closed || bye.Code != frame.CodeProtocol {
 				c.Errorf("%s: closed %t with %+v, want BYE protocol", name, closed, bye)
 			}
+			a.inc++ // its last one was ended by itself
 		}
 		time.Sleep(5 * time.Second)
 		for i, h := range all {

@@ -25,7 +25,10 @@ func times(full int) int {
 // A01: 32 nodes that start within 100 ms see each other within 5 s, each of the others
 // once.
 func TestManyNodesStartTogether(t *testing.T) {
-	const count = 32
+	count := 32
+	if raceEnabled {
+		count = 16 // 496 handshakes cost the race detector ten seconds
+	}
 	empty(t, func(c *cluster) {
 		var all []*history
 		began := time.Now()
@@ -33,7 +36,7 @@ func TestManyNodesStartTogether(t *testing.T) {
 			all = append(all, c.watch(c.start(espial.Config{})))
 			time.Sleep(3 * time.Millisecond)
 		}
-		c.within(5*time.Second-time.Since(began), "32 equal views", func() bool { return whole(c.nodes) })
+		c.within(5*time.Second-time.Since(began), "equal views", func() bool { return whole(c.nodes) })
 		t.Logf("whole after %v", time.Since(began))
 		for i, h := range all {
 			seen := map[espial.NodeID]int{}
@@ -41,7 +44,8 @@ func TestManyNodesStartTogether(t *testing.T) {
 				seen[ch.Member.ID]++
 			}
 			if len(seen) != count-1 || h.count(espial.AddedNode) != count-1 {
-				c.Errorf("node %d added %d nodes in %d changes, want 31 in 31", i, len(seen), h.count(espial.AddedNode))
+				c.Errorf("node %d added %d nodes in %d changes, want %d of each", i, len(seen),
+					h.count(espial.AddedNode), count-1)
 			}
 		}
 		c.quiet(all, espial.RemovedNode, espial.SuspectedNode, espial.PeerRemoved, espial.NodeRejected)

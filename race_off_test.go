@@ -1,0 +1,5 @@
+//go:build !race
+
+package espial_test
+
+const raceDetected = false
