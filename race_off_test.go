@@ -2,4 +2,4 @@
 
 package espial_test
 
-const raceDetected = false
+const raceEnabled = false
