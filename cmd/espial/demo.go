@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -235,11 +236,12 @@ func (s *stage) meet(ctx context.Context) (time.Duration, error) {
 	for _, n := range s.own {
 		g.Go(func() error { return n.WaitFor(gctx, s.nodes) })
 	}
-	if err := g.Wait(); err != nil && ctx.Err() == nil {
-		return 0, nof("the nodes did not all meet within %v: %v; is multicast possible on %q? "+
-			"Choose another one with --multicast-interface", sceneMax, err, s.iface)
+	err := g.Wait()
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = nof("the nodes did not all meet within %v; is multicast possible on %q? "+
+			"Choose another one with --multicast-interface", sceneMax, s.iface)
 	}
-	return time.Since(start), ctx.Err()
+	return time.Since(start), err
 }
 
 // clear ends every node, all at the same time.

@@ -66,6 +66,7 @@ func setUp(e *testscript.Env) error {
 	}
 	group := fmt.Sprintf("239.255.77.82:%d", pc.LocalAddr().(*net.UDPAddr).Port)
 	pc.Close()
+	e.Setenv("GORACE", "atexit_sleep_ms=0") // else each process takes a second to end
 	e.Setenv("XDG_RUNTIME_DIR", dir)
 	e.Setenv("ESPIAL_LISTEN", "127.0.0.1:0")
 	e.Setenv("ESPIAL_MULTICAST_GROUP", group)
@@ -123,7 +124,7 @@ func launch(ts *testscript.TestScript, name string, args []string) *agent {
 	a := &agent{cmd: exec.Command(path, args...), ended: make(chan struct{}), more: make(chan struct{})}
 	a.cmd.Dir = ts.MkAbs(".")
 	for _, k := range []string{
-		"PATH", "TMPDIR", "XDG_RUNTIME_DIR", "WORK", "ESPIAL_LISTEN", "ESPIAL_MULTICAST_GROUP",
+		"PATH", "TMPDIR", "GORACE", "XDG_RUNTIME_DIR", "WORK", "ESPIAL_LISTEN", "ESPIAL_MULTICAST_GROUP",
 		"ESPIAL_MULTICAST_INTERFACE", "ESPIAL_CLUSTER", "ESPIAL_META",
 	} {
 		a.cmd.Env = append(a.cmd.Env, k+"="+ts.Getenv(k))
