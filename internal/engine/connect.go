@@ -201,9 +201,12 @@ func (e *Engine) refusal(c *link.Conn, d core.Dial, refused *link.RefusedError) 
 	})
 }
 
-// listenAddr returns where the peer of c takes links.
+// listenAddr returns where the peer of c takes links. Of a dial that is the far end and
+// not what was dialled, which may be a host name with several addresses.
 func (e *Engine) listenAddr(c *link.Conn, d core.Dial, port uint16) string {
 	switch {
+	case d.Number != 0 && c.Remote().IsValid():
+		return c.Remote().String()
 	case d.Number != 0:
 		return d.Addr
 	case port == 0:
@@ -314,6 +317,9 @@ func (e *Engine) move(ctx context.Context, id core.LinkID, c *link.Conn, p *exch
 	}
 	if log := e.throttled(classLink); log != nil {
 		log.Info("link broke", "peer", c.Peer().Short(), "err", err)
+	}
+	if isBroken(err) {
+		return core.Closed{By: core.ByPeer}
 	}
 	return core.Closed{}
 }
