@@ -128,6 +128,8 @@ func (e *Engine) send(a core.Send) {
 func (e *Engine) report(c core.Change) {
 	id, inc := c.Member.Record.ID, c.Member.Record.Incarnation
 	switch c.Kind {
+	case core.AddedNode:
+		e.exchange.Supersede(id, inc)
 	case core.RemovedNode:
 		if c.Cause == core.CauseLeft {
 			e.exchange.End(id, inc)
