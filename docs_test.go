@@ -22,7 +22,7 @@ func walk(t *testing.T, suffix string, f func(path, text string)) {
 		if d.IsDir() || !strings.HasSuffix(path, suffix) {
 			return nil
 		}
-		b, err := os.ReadFile(path) //nolint:gosec // of this repository
+		b, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
