@@ -55,19 +55,19 @@ func (l *loop) Wake() {
 // turnMax is how many bytes the node hands itself between two looks at the clock.
 const turnMax = 64 << 10
 
-// turn hands the node some of what is there for it, and wakes the loop for the rest: a
-// publisher who never pauses must not keep the node from ending.
+// turn hands the node what is there for it.
 func (l *loop) turn() error {
-	l.frames = l.p.Fill(l.frames[:0], turnMax)
-	for _, b := range l.frames {
-		if err := l.frame(b); err != nil {
-			return err
+	for {
+		l.frames = l.p.Fill(l.frames[:0], turnMax)
+		if len(l.frames) == 0 {
+			return nil
+		}
+		for _, b := range l.frames {
+			if err := l.frame(b); err != nil {
+				return err
+			}
 		}
 	}
-	if len(l.frames) > 0 {
-		l.Wake()
-	}
-	return nil
 }
 
 // frame receives one buffer of Fill, which holds one frame or several.
@@ -89,8 +89,9 @@ func (l *loop) frame(b []byte) error {
 func (x *Exchange) sweep(now time.Time) {
 	x.mu.Lock()
 	x.log.Trim()
+	pairs := slices.Clone(x.order)
 	x.mu.Unlock()
-	for _, p := range x.all() {
+	for _, p := range pairs {
 		if p.idle(now) {
 			x.silent(p)
 			x.end(p)
@@ -113,9 +114,6 @@ func (x *Exchange) End(id ident.NodeID, inc ident.Incarnation) {
 	p := x.pairs[key{id, inc}]
 	x.mu.Unlock()
 	if p != nil && p != x.self {
-		p.mu.Lock()
-		p.spoke = false // it said goodbye
-		p.mu.Unlock()
 		x.end(p)
 	}
 }
@@ -137,21 +135,26 @@ func (x *Exchange) Supersede(id ident.NodeID, inc ident.Incarnation) {
 	}
 }
 
-// end gives up what p has not acknowledged, and again what was published to it alone
-// since it was ended. The numbers go on: should p return, they tell it what it missed.
+// end gives up what p has not acknowledged. The numbers go on: should p return, they
+// tell it what it missed.
 func (x *Exchange) end(p *Pair) {
 	var doubt uint64
 	x.mu.Lock()
-	if p.cursor != nil {
-		doubt = p.cursor.Waiting()
+	live := p.cursor != nil
+	if live {
+		doubt += span(p.cursor.First(), x.log.Next())
 		p.cursor.Close()
 		p.cursor = nil
-		x.room.open()
 	}
+	x.room.open()
 	x.mu.Unlock()
+	if !live {
+		return // ended before
+	}
 	p.mu.Lock()
 	before := p.log.Held()
-	doubt += p.direct.Skip()
+	doubt += span(p.direct.First(), p.log.Next())
+	p.direct.Skip()
 	x.direct.Add(int64(p.log.Held() - before))
 	p.room.open()
 	p.mu.Unlock()
@@ -173,13 +176,21 @@ func (x *Exchange) silent(p *Pair) {
 	}
 }
 
-// forget drops the oldest ended sessions beyond the limit, but for those of members.
+// span returns how many numbers there are from first up to, and without, next.
+func span(first, next ident.Seq) uint64 {
+	if first > next {
+		return 0
+	}
+	return uint64(next - first)
+}
+
+// forget drops the oldest ended sessions beyond the limit.
 func (x *Exchange) forget() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	over := len(x.order) - pairsMax
 	x.order = slices.DeleteFunc(x.order, func(p *Pair) bool {
-		if over <= 0 || p.cursor != nil || p.link.Load() != nil || x.Member(p.id) == p {
+		if over <= 0 || p.cursor != nil || p == x.self {
 			return false
 		}
 		over--
@@ -195,10 +206,9 @@ func (p *Pair) Opened() bool {
 	return p.opened
 }
 
-// Drained reports whether every member has acknowledged everything, also one whose link
-// is about to come back.
+// Drained reports whether every member with a link has acknowledged everything.
 func (x *Exchange) Drained() bool {
-	for _, p := range x.members.Load().byID {
+	for _, p := range *x.linked.Load() {
 		if p != x.self && !p.drained() {
 			return false
 		}
@@ -211,7 +221,7 @@ func (p *Pair) drained() bool {
 	defer p.mu.Unlock()
 	p.x.mu.Lock()
 	defer p.x.mu.Unlock()
-	return p.direct.Waiting() == 0 && (p.cursor == nil || p.cursor.Waiting() == 0)
+	return p.direct.First() == p.log.Next() && (p.cursor == nil || p.cursor.First() == p.x.log.Next())
 }
 
 // Figures returns what waits and what was lost, for people.
