@@ -57,15 +57,15 @@ func out(h *Host) string { return fmt.Sprintf("oifname %q ", h.port) }
 func (h *Host) ResetTCP() bool {
 	h.segment.t.Helper()
 	const rule = "tcp flags & (fin | syn | rst) == 0 counter reject with tcp reset"
-	h.segment.nft(h.name, `table inet reset {
+	h.segment.nft(h.name, `table inet breaking {
 		chain input { type filter hook input priority 0; iifname lo accept; `+rule+`; }
 		chain output { type filter hook output priority 0; oifname lo accept; `+rule+`; }
 	}`)
 	hit := false
 	for end := time.Now().Add(time.Second); !hit && time.Now().Before(end); {
-		list := h.segment.tool("", "ip", "netns", "exec", h.name, "nft", "list", "table", "inet", "reset")
+		list := h.segment.tool("", "ip", "netns", "exec", h.name, "nft", "list", "table", "inet", "breaking")
 		hit = strings.Count(list, "counter packets 0 ") < 2
 	}
-	h.segment.nft(h.name, "delete table inet reset")
+	h.segment.nft(h.name, "delete table inet breaking")
 	return hit
 }

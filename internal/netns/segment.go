@@ -159,16 +159,25 @@ func sweep(t T) {
 		owner, ours := strings.CutPrefix(e.Name(), prefix)
 		owner, _, _ = strings.Cut(owner, "-")
 		pid, err := strconv.Atoi(owner)
-		if !ours || err != nil || syscall.Kill(pid, 0) == nil {
+		if !ours || err != nil || signal(pid, syscall.Signal(0)) == nil {
 			continue
 		}
 		// Another run may sweep at the same moment, so no error is one.
 		out, _ := netns(t.Context(), "pids", e.Name())
 		for word := range strings.FieldsSeq(string(out)) {
 			if left, err := strconv.Atoi(word); err == nil {
-				_ = syscall.Kill(left, syscall.SIGKILL)
+				_ = signal(left, os.Kill)
 			}
 		}
 		_, _ = netns(t.Context(), "del", e.Name())
 	}
+}
+
+// signal sends a signal to a process; 0 only asks whether it lives.
+func signal(pid int, s os.Signal) error {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	return p.Signal(s)
 }

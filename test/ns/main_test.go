@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package ns_test runs the espial command in network namespaces: one host each, on a bridge,
 // with faults between them. The letters and numbers in the comments are those of the fault
 // catalogue. ESPIAL_CHAOS=1, which make chaos sets, runs it longer and harder.
@@ -26,8 +28,8 @@ const (
 	killHintMax = 100 * time.Millisecond // a SIGKILL, until a survivor suspects it
 )
 
-// espial is the path of the binary under test.
-var espial string
+// command is the path of the espial command under test.
+var command string
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleEnv); role != "" {
@@ -56,8 +58,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	espial = filepath.Join(dir, "espial")
-	build := exec.Command("go", "build", "-o", espial, "github.com/espial-go/espial/cmd/espial")
+	command = filepath.Join(dir, "espial")
+	build := exec.Command("go", "build", "-o", command, "github.com/espial-go/espial/cmd/espial")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "%v: %v\n%s", build.Args, err, out)
 		return 1

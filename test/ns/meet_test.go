@@ -1,3 +1,5 @@
+//go:build linux
+
 package ns_test
 
 import (
@@ -20,7 +22,7 @@ func TestTwoNodesMeetByMulticast(t *testing.T) {
 		name    = "name-in-plain-sight"
 		meta    = "meta-in-plain-sight"
 	)
-	s := netns.New(t, espial, 2)
+	s := netns.New(t, command, 2)
 	capture := s.Capture()
 	begin := time.Now()
 	a := s.Host(1).Up("--cluster", cluster, "--name", name, "--meta", "role="+meta)
@@ -36,7 +38,7 @@ func TestTwoNodesMeetByMulticast(t *testing.T) {
 	}
 	t.Logf("both list each other %v after the first was started", met.Sub(begin))
 
-	sub := s.Host(2).Start(espial, "sub", topic, "--json", "--count", "1")
+	sub := s.Host(2).Start(command, "sub", topic, "--json", "--count", "1")
 	wait(100 * time.Millisecond) // for the subscription to be there: sub says nothing
 	if r := s.Host(1).Run("pub", topic, payload); r.Code != 0 {
 		t.Fatalf("pub: exit code %d: %s%s", r.Code, r.Out, r.Err)
@@ -64,7 +66,7 @@ func TestTwoNodesMeetByMulticast(t *testing.T) {
 // TestTwoClustersNeverMeet: the same group, the same port, not one attempt to connect (A28).
 func TestTwoClustersNeverMeet(t *testing.T) {
 	t.Parallel()
-	s := netns.New(t, espial, 4)
+	s := netns.New(t, command, 4)
 	red := []*netns.Node{s.Host(1).Up("--cluster", "red"), s.Host(2).Up("--cluster", "red")}
 	blue := []*netns.Node{s.Host(3).Up("--cluster", "blue"), s.Host(4).Up("--cluster", "blue")}
 	netns.Whole(startMax, red...)
@@ -95,10 +97,10 @@ func otherSide(n *netns.Node, red, blue []*netns.Node) string {
 // TestARefusedNodeIsToldAndListedNowhere (E01), and nothing that is published reaches it (D14).
 func TestARefusedNodeIsToldAndListedNowhere(t *testing.T) {
 	t.Parallel()
-	s := netns.New(t, espial, 2)
+	s := netns.New(t, command, 2)
 	capture := s.Capture("tcp")
 	a := s.Host(1).Up("--cluster", "c", "--admit", "echo no beards; false")
-	b := s.Host(2).Start(espial, "up", "--json", "--cluster", "c", "--name", "joiner")
+	b := s.Host(2).Start(command, "up", "--json", "--cluster", "c", "--name", "joiner")
 	refusal := netns.Match{Kind: "node_rejected", Code: "filter", Reason: "no beards"}
 	byPeer, bySelf := refusal, refusal
 	byPeer.By, bySelf.By = "peer", "self"
@@ -131,7 +133,7 @@ func TestARefusedNodeIsToldAndListedNowhere(t *testing.T) {
 // TestIPv6LinkLocalIsEnough (A26).
 func TestIPv6LinkLocalIsEnough(t *testing.T) {
 	t.Parallel()
-	s := netns.New(t, espial, 3)
+	s := netns.New(t, command, 3)
 	for _, h := range s.Hosts() {
 		h.DropIPv4()
 	}

@@ -1,3 +1,5 @@
+//go:build linux
+
 package ns_test
 
 import (
@@ -23,7 +25,7 @@ func within(t *testing.T, n *netns.Node, c netns.Change, begin time.Time, limit 
 // TestANodeThatLeavesIsSeenToLeave (A02).
 func TestANodeThatLeavesIsSeenToLeave(t *testing.T) {
 	t.Parallel()
-	s := netns.New(t, espial, 5)
+	s := netns.New(t, command, 5)
 	nodes := upAll(t, s, "--cluster", "c")
 	leaver := nodes[2]
 	begin := leaver.Leave()
@@ -38,7 +40,7 @@ func TestANodeThatLeavesIsSeenToLeave(t *testing.T) {
 
 // TestAKilledProcessIsMissedAtOnce: its links close and nobody answers a redial (A03).
 func TestAKilledProcessIsMissedAtOnce(t *testing.T) {
-	s := netns.New(t, espial, 5)
+	s := netns.New(t, command, 5)
 	nodes := upAll(t, s, "--cluster", "c")
 	var suspicions, removals []time.Duration
 	for round := range chaos(10, 50) {
@@ -92,7 +94,7 @@ func percentile(sorted []time.Duration, p int) time.Duration {
 // TestASilentNodeIsRemovedAndRemovesAll (A04).
 func TestASilentNodeIsRemovedAndRemovesAll(t *testing.T) {
 	t.Parallel()
-	s := netns.New(t, espial, 5)
+	s := netns.New(t, command, 5)
 	nodes := upAll(t, s, "--cluster", "c")
 	silent := nodes[3]
 	rest := without(nodes, silent)
@@ -118,7 +120,7 @@ func TestASilentNodeIsRemovedAndRemovesAll(t *testing.T) {
 // TestListsAreWholeSoonAfterSilenceEnds: for life, without a restart.
 func TestListsAreWholeSoonAfterSilenceEnds(t *testing.T) {
 	t.Parallel()
-	s := netns.New(t, espial, 2)
+	s := netns.New(t, command, 2)
 	nodes := upAll(t, s, "--cluster", "c")
 	a, b := nodes[0], nodes[1]
 	s.Cut(b.Host)
@@ -134,7 +136,7 @@ func TestListsAreWholeSoonAfterSilenceEnds(t *testing.T) {
 // TestAPauseRemovesNobody (A05).
 func TestAPauseRemovesNobody(t *testing.T) {
 	t.Parallel()
-	s := netns.New(t, espial, 5)
+	s := netns.New(t, command, 5)
 	nodes := upAll(t, s, "--cluster", "c")
 	for run := range chaos(3, 20) {
 		paused := nodes[run%len(nodes)]
@@ -153,10 +155,10 @@ func TestAPauseRemovesNobody(t *testing.T) {
 // when the cut ends: the session outlives its link.
 func TestACutInOneDirectionRemovesNobody(t *testing.T) {
 	t.Parallel()
-	s := netns.New(t, espial, 5)
+	s := netns.New(t, command, 5)
 	nodes := upAll(t, s, "--cluster", "c")
 	a, b := nodes[0], nodes[1]
-	sub := b.Host.Start(espial, "sub", "news", "--json", "--node", b.ID)
+	sub := b.Host.Start(command, "sub", "news", "--json", "--node", b.ID)
 	wait(100 * time.Millisecond) // for the subscription to be there: sub says nothing
 	s.CutOneWay(a.Host, b.Host)
 	const news = 4
@@ -180,7 +182,7 @@ func TestACutInOneDirectionRemovesNobody(t *testing.T) {
 // TestWithoutUDPAClusterLivesAndGrowsBySeeds (A15).
 func TestWithoutUDPAClusterLivesAndGrowsBySeeds(t *testing.T) {
 	t.Parallel()
-	s := netns.New(t, espial, chaos(5, 10))
+	s := netns.New(t, command, chaos(5, 10))
 	hosts := s.Hosts()
 	lonely, seeded := hosts[len(hosts)-2], hosts[len(hosts)-1]
 	var nodes []*netns.Node
@@ -208,7 +210,7 @@ func TestWithoutUDPAClusterLivesAndGrowsBySeeds(t *testing.T) {
 // TestANodeWhoseInterfaceGoesDownIsAlone, and comes back with it (A17).
 func TestANodeWhoseInterfaceGoesDownIsAlone(t *testing.T) {
 	t.Parallel()
-	s := netns.New(t, espial, 3)
+	s := netns.New(t, command, 3)
 	nodes := upAll(t, s, "--cluster", "c")
 	alone := nodes[2]
 	begin := time.Now()
