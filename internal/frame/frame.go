@@ -42,7 +42,7 @@ type Type uint8
 
 // The frame types of protocol version 1. Numbers between the groups are free for
 // later frames of the group; 32 to 39 are set aside for gossip, 40 to 47 for calls,
-// 48 to 55 for elections and 56 to 63 for multicast keys.
+// 50 to 55 for more of elections and 56 to 63 for multicast keys.
 const (
 	TypeHello  Type = 1 // admission
 	TypeAccept Type = 2
@@ -60,6 +60,9 @@ const (
 	TypeOpen   Type = 24 // data
 	TypeAcked  Type = 25
 	TypeEvents Type = 26
+
+	TypeLead    Type = 48 // elections
+	TypePromote Type = 49
 )
 
 // Critical reports whether a node that does not know t must close the link.
@@ -83,6 +86,8 @@ var typeNames = [...]string{
 	TypeOpen:         "OPEN",
 	TypeAcked:        "ACKED",
 	TypeEvents:       "EVENTS",
+	TypeLead:         "LEAD",
+	TypePromote:      "PROMOTE",
 }
 
 // String returns the name of t, or its number if it has none.
@@ -119,7 +124,7 @@ func Next(b []byte) (Raw, int, error) {
 
 // Frame is an admission or control frame: one of the value types [Hello], [Accept],
 // [Reject], [Bye], [Probe], [Ack], [ProbeRequest], [ProbeResult], [Suspect],
-// [Records], [Digest], [Open] and [Acked].
+// [Records], [Digest], [Open], [Acked], [Lead] and [Promote].
 type Frame interface {
 	// Type returns the type under which the frame travels.
 	Type() Type
@@ -178,6 +183,10 @@ func decode(t Type, r *reader) Frame {
 		return decodeOpen(r)
 	case TypeAcked:
 		return Acked{Lane: r.lane(), Number: r.seq()}
+	case TypeLead:
+		return decodeLead(r)
+	case TypePromote:
+		return decodePromote(r)
 	default: // EVENTS, which DecodeEvents takes, or unknown
 		return nil
 	}

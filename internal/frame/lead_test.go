@@ -1,0 +1,84 @@
+package frame_test
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+)
+
+func TestDecodeRefusesElections(t *testing.T) {
+	const zeros = "0000000000000000"
+	const leader = "0100000000000000000000000000000000000000000000000000000000000002"
+	tests := []struct {
+		name    string
+		typ     frame.Type
+		payload string
+		err     error
+	}{
+		{"a name of 64 bytes", frame.TypeLead, "40" + strings.Repeat("61", 64), frame.ErrTooLarge},
+		{"an unknown flag", frame.TypeLead, "00 10" + zeros + zeros, frame.ErrMalformed},
+		{"a leader without a section", frame.TypeLead, "00 01" + zeros + zeros, frame.ErrMalformed},
+		{
+			"a leader of zeros", frame.TypeLead,
+			"00 01" + strings.Repeat(zeros, 6) + "0000000000000001" + zeros + leader, frame.ErrMalformed,
+		},
+		{
+			"a leader of incarnation 0", frame.TypeLead,
+			"00 01" + zeros + zeros + leader + zeros + zeros + leader, frame.ErrMalformed,
+		},
+		{
+			"a seat of zeros", frame.TypeLead,
+			"00 01" + zeros + zeros + leader + "0000000000000001" + strings.Repeat(zeros, 5), frame.ErrMalformed,
+		},
+		{"a section without its flag", frame.TypeLead, "00 00" + zeros + zeros + leader, frame.ErrCritical},
+		{"a critical field", frame.TypeLead, "00 00" + zeros + zeros + "01 00", frame.ErrCritical},
+		{"a target of zeros", frame.TypePromote, "00" + strings.Repeat(zeros, 4) + "0000000000000001", frame.ErrMalformed},
+		{"a target of incarnation 0", frame.TypePromote, "00" + leader + zeros, frame.ErrMalformed},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := frame.Decode(frame.Raw{Type: tt.typ, Payload: unhex(t, tt.payload)})
+			if !errors.Is(err, tt.err) {
+				t.Errorf("Decode(%v, %s) = %+v, %v; want %v", tt.typ, tt.payload, got, err, tt.err)
+			}
+		})
+	}
+}
+
+func TestElectionsRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		id := rapid.Custom(func(t *rapid.T) ident.NodeID { return ident.IDOf(rapid.SliceOf(rapid.Byte()).Draw(t, "key")) })
+		inc := rapid.Custom(func(t *rapid.T) ident.Incarnation {
+			return ident.Incarnation(rapid.Uint64Range(1, math.MaxUint64-1).Draw(t, "incarnation"))
+		})
+		name := string(rapid.SliceOfN(rapid.Byte(), 0, frame.ElectionMax).Draw(t, "election"))
+		lead := frame.Lead{
+			Election: name,
+			Term:     ident.Term(rapid.Uint64().Draw(t, "term")), Seen: ident.Term(rapid.Uint64().Draw(t, "seen")),
+			Unfit: rapid.Bool().Draw(t, "unfit"), Resigned: rapid.Bool().Draw(t, "resigned"),
+			Calling: rapid.Bool().Draw(t, "calling"),
+		}
+		if rapid.Bool().Draw(t, "known") {
+			lead.Leader, lead.Incarnation = id.Draw(t, "leader"), inc.Draw(t, "of")
+			lead.Join, lead.Seat = rapid.Uint64().Draw(t, "join"), id.Draw(t, "seat")
+		}
+		promote := frame.Promote{Election: name, Target: id.Draw(t, "target"), Incarnation: inc.Draw(t, "of")}
+		for _, want := range []frame.Frame{lead, promote} {
+			raw, _, err := frame.Next(want.Append(nil))
+			if err != nil {
+				t.Fatalf("Next of %+v: %v", want, err)
+			}
+			got, err := frame.Decode(raw)
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Fatalf("round trip: %v (-want +got):\n%s", err, diff)
+			}
+		}
+	})
+}
