@@ -86,7 +86,6 @@ func (c *Core) report(now time.Time, a member.Action) {
 	case member.Removed:
 		change.Kind, change.Member = RemovedNode, c.member(a.Member)
 		change.Cause = causeOf(a.Member.State)
-		c.removed(now, a.Member)
 	case member.Updated:
 		change.Kind, change.Member = UpdatedNode, c.member(a.Member)
 	case member.Suspected:
@@ -107,6 +106,9 @@ func (c *Core) report(now time.Time, a member.Action) {
 		return
 	}
 	c.act(change)
+	if r, ok := a.(member.Removed); ok {
+		c.removed(now, r.Member)
+	}
 }
 
 // removed carries the end of a membership to the other machines.
