@@ -250,18 +250,23 @@ func (l *link) read(raw frame.Raw) {
 		if l.pairing != nil && l.pairing.link == l {
 			l.pairing.acked(f)
 		}
-	case frame.Records:
-		n.learn(l, f)
 	default:
-		n.core.Receive(n.now(), l.id, f)
+		if !n.proc.overloaded() {
+			n.control(l, f)
+		}
 	}
 	n.carry()
 }
 
-// learn passes records on after checking them.
-func (n *node) learn(l *link, f frame.Records) {
+// control passes a control frame to the core, records after checking them.
+func (n *node) control(l *link, f frame.Frame) {
+	list, ok := f.(frame.Records)
+	if !ok {
+		n.core.Receive(n.now(), l.id, f)
+		return
+	}
 	var rs []frame.Record
-	for _, raw := range f.List {
+	for _, raw := range list.List {
 		r, err := frame.DecodeRecord(raw)
 		n.must(err)
 		n.must(verify(r))

@@ -28,6 +28,7 @@ type network struct {
 	latency time.Duration // one way
 	jitter  time.Duration // at most this much is added to the latency of a segment
 	loss    float64       // probability that a segment is lost
+	drop    float64       // probability that a node drops a control frame that arrived
 	cut     map[path]int  // how many faults cut a direction now
 	bound   map[netip.AddrPort]*process
 	conns   uint64 // connections made

@@ -43,6 +43,13 @@ func (p *process) name() string { return fmt.Sprintf("n%d", p.host) }
 // accept takes an inbound connection.
 func (p *process) accept(e *end) { p.node.accept(e) }
 
+// overloaded reports whether the process has to drop a control frame, as the engine does
+// whose owner is behind.
+func (p *process) overloaded() bool {
+	drop := p.world.net.drop
+	return drop > 0 && p.world.rand.Float64() < drop
+}
+
 // pause freezes the process as SIGSTOP does.
 func (p *process) pause() { p.paused = true }
 

@@ -15,15 +15,20 @@ var (
 	fromFlag  = flag.Uint64("sim.from", 1, "first seed of TestSim")
 	seedsFlag = flag.Int("sim.seeds", 0, "seeds that TestSim runs for each size; 0 for a quick choice")
 	nodesFlag = flag.Int("sim.nodes", 0, "nodes of each run of TestSim; 0 for 5 and 50")
+	chaosFlag = flag.Duration("sim.chaos", 0, "how long things go wrong in TestSim; 0 for 20 s, 10 s for many nodes")
 	traceFlag = flag.String("sim.trace", "", "write the history of the replayed seed to this file")
 )
 
 // chaos is how long things go wrong in a run of a size.
 func chaos(nodes int) time.Duration {
-	if nodes <= 10 {
+	switch {
+	case *chaosFlag != 0:
+		return *chaosFlag
+	case nodes <= 10:
 		return 20 * time.Second
+	default:
+		return 10 * time.Second
 	}
-	return 10 * time.Second
 }
 
 // TestSim runs clusters that suffer and holds every history against the invariants.
@@ -71,7 +76,8 @@ func report(t *testing.T, seed uint64, nodes int, r sim.Result) {
 		t.Errorf("seed %d: %v", seed, v)
 	}
 	if len(r.Violations) > 0 {
-		t.Errorf("replay: go test ./internal/sim -run TestSim -sim.seed=%d -sim.nodes=%d -sim.trace=FILE", seed, nodes)
+		t.Errorf("replay: go test ./internal/sim -run TestSim -sim.seed=%d -sim.nodes=%d -sim.chaos=%v -sim.trace=FILE",
+			seed, nodes, chaos(nodes))
 	}
 }
 

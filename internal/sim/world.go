@@ -104,6 +104,7 @@ func Run(c Config) Result {
 	faults := c.Faults
 	if c.Chaos > 0 {
 		w.net.loss = [...]float64{0, 0.01, 0.05, 0.10}[w.rand.IntN(4)]
+		w.net.drop = [...]float64{0, 0, 0.01, 0.05}[w.rand.IntN(4)]
 		w.record(Entry{Event: EventLoss, Count: uint64(w.net.loss * 1000)})
 		faults = append(w.schedule(chaosFrom, chaosFrom+c.Chaos), faults...)
 	}
@@ -113,7 +114,7 @@ func Run(c Config) Result {
 		calm = max(calm, f.over())
 	}
 	w.loop.until(calm)
-	w.net.loss = 0
+	w.net.loss, w.net.drop = 0, 0
 	w.record(Entry{Event: EventCalm})
 	w.loop.until(calm + settleAfter - drainAfter)
 	w.silent = true
