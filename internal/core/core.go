@@ -57,6 +57,12 @@ type Core struct {
 	flights map[uint64]Dial         // dials that have not ended
 	reached map[ident.NodeID]string // where each listed member was linked last
 	named   map[ident.NodeID]string // what named a node first that is not listed yet
+	// rotating has when the replacement of the link with a peer was last tried; rotated
+	// counts the tries.
+	rotating map[ident.NodeID]time.Time
+	rotated  uint64
+	retired  []*link // replaced, for the peer to close
+
 	reports reports
 	leaving bool
 
@@ -82,15 +88,16 @@ func New(now time.Time, c Config) (*Core, error) {
 			Self: c.Self, Incarnation: c.Record.Incarnation,
 			SuspectAfter: c.SuspectAfter, RemoveAfter: c.RemoveAfter,
 		}, c.Rand),
-		dials:   dial.New(dial.Config{Self: c.Self}, c.Rand),
-		links:   map[LinkID]*link{},
-		peers:   map[ident.NodeID]*link{},
-		grants:  map[ident.NodeID]grant{},
-		flights: map[uint64]Dial{},
-		reached: map[ident.NodeID]string{},
-		named:   map[ident.NodeID]string{},
-		reports: newReports(),
-		changed: true,
+		dials:    dial.New(dial.Config{Self: c.Self}, c.Rand),
+		links:    map[LinkID]*link{},
+		peers:    map[ident.NodeID]*link{},
+		grants:   map[ident.NodeID]grant{},
+		flights:  map[uint64]Dial{},
+		reached:  map[ident.NodeID]string{},
+		rotating: map[ident.NodeID]time.Time{},
+		named:    map[ident.NodeID]string{},
+		reports:  newReports(),
+		changed:  true,
 	}
 	for _, addr := range c.Seeds {
 		k.dials.Found(now, dial.Candidate{Addr: addr, Source: dial.Seed})
@@ -112,6 +119,10 @@ func (c *Core) DialDone(now time.Time, number uint64, o dial.Outcome) {
 	c.enter(now)
 	d := c.flights[number]
 	delete(c.flights, number)
+	if number&rotations != 0 {
+		c.settle(now) // says nothing about the peer, whose link is up
+		return
+	}
 	c.dials.Done(now, number, o)
 	if (o.Kind == dial.Refused || o.Kind == dial.WrongID) && c.reached[d.Pin] == place(d.Addr) {
 		// Nobody, or somebody else, is where the member was: its process is gone. At
@@ -173,6 +184,7 @@ func (c *Core) Tick(now time.Time) {
 	c.enter(now)
 	c.table.Tick(now)
 	c.expire(now)
+	c.retire(now)
 	c.settle(now)
 }
 
@@ -187,6 +199,7 @@ func (c *Core) Next() (at time.Time, ok bool) {
 	sooner(c.detector.Next())
 	sooner(c.table.Next())
 	sooner(c.nextExpiry())
+	sooner(c.nextRetirement())
 	if !c.leaving {
 		sooner(c.dials.Next())
 	}

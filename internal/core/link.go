@@ -87,14 +87,16 @@ type Ruling struct {
 type link struct {
 	Link
 	since  time.Time
-	listed bool // the peer's record came over it
-	closed bool // CloseLink was asked for
+	listed bool      // the peer's record came over it
+	closed bool      // CloseLink was asked for
+	retire time.Time // when to close it, once it was replaced
 }
 
 // grant is the arbiter's yes to a connection.
 type grant struct {
 	incarnation ident.Incarnation
 	at          time.Time
+	held        bool // the peer holds the link that this one replaces
 }
 
 // Arbitrate rules whether a connection is to be the link of its pair. Only the end
@@ -108,14 +110,17 @@ func (c *Core) Arbitrate(now time.Time, o Offer) Ruling {
 	if c.leaving || c.table.Over(o.Peer, o.Incarnation) {
 		return Ruling{}
 	}
-	if l := c.peers[o.Peer]; l != nil && l.Incarnation == o.Incarnation && l.Tag == o.PeerHolds {
+	l := c.peers[o.Peer]
+	same := l != nil && l.Incarnation == o.Incarnation
+	if same && l.Tag == o.PeerHolds && !c.rotationOf(o.Peer) {
 		return Ruling{}
 	}
 	if g, ok := c.grants[o.Peer]; ok && g.incarnation == o.Incarnation && o.HelloAt.Before(g.at.Add(meetGrace)) {
 		return Ruling{}
 	}
 	c.serial++
-	c.grants[o.Peer] = grant{o.Incarnation, now}
+	held := same && (o.PeerHolds == l.Tag || o.PeerHolds == inverse(l.Tag))
+	c.grants[o.Peer] = grant{o.Incarnation, now, held}
 	return Ruling{OK: true, Serial: c.serial, Join: c.table.ProposeJoin()}
 }
 
@@ -123,13 +128,17 @@ func (c *Core) Arbitrate(now time.Time, o Offer) Ruling {
 // not the arbiter.
 func (c *Core) Join() uint64 { return c.table.ProposeJoin() }
 
-// Holds returns the tag of the link that this node has with a peer now, zero for none,
-// as the HELLO to it says.
+// Holds returns the tag of the link that this node has with a peer now, as the HELLO to
+// it says: zero for none, every bit turned over for one that is to be replaced.
 func (c *Core) Holds(peer ident.NodeID) [8]byte {
-	if l := c.peers[peer]; l != nil {
+	switch l := c.peers[peer]; {
+	case l == nil:
+		return [8]byte{}
+	case c.rotationOf(peer):
+		return inverse(l.Tag)
+	default:
 		return l.Tag
 	}
-	return [8]byte{}
 }
 
 // LinkUp tells that both ends accepted a connection.
@@ -150,13 +159,14 @@ func (c *Core) LinkUp(now time.Time, l Link) {
 		c.close(n, frame.CodeDuplicate, "a newer link came up before")
 		return
 	case old != nil:
-		c.close(old, frame.CodeDuplicate, "a newer link took its place")
+		c.replace(now, old, n)
 		if old.Incarnation != l.Incarnation {
 			c.detector.LinkDown(now, l.Peer, true)
 			c.table.LinkDown(l.Peer)
 		}
 	}
 	c.peers[l.Peer] = n
+	delete(c.rotating, l.Peer)
 	c.awaited = append(c.awaited, n)
 	c.changed = true
 	c.accepted(now, n)
@@ -242,6 +252,7 @@ func dialable(addrs []frame.Addr) []string {
 func (c *Core) unlink(l *link) {
 	delete(c.peers, l.Peer)
 	delete(c.grants, l.Peer)
+	delete(c.rotating, l.Peer)
 	c.changed = true
 }
 

@@ -68,6 +68,10 @@ type Config struct {
 	// own, has a deadline, and may panic.
 	Judge func(ctx context.Context, v admission.Verified, c admission.Claimed) error
 
+	// RotateRecords is how many records a link sends before it is replaced. Default
+	// 2^24; tests lower it.
+	RotateRecords uint64
+
 	// Listening is reported as the first change.
 	Listening Change
 
@@ -128,6 +132,9 @@ type counters struct {
 
 // New makes a node that does nothing before Run.
 func New(cfg Config) (*Engine, error) {
+	if cfg.RotateRecords == 0 {
+		cfg.RotateRecords = rotateRecords
+	}
 	identity, err := link.NewIdentity(cfg.Key)
 	if err != nil {
 		return nil, err

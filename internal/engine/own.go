@@ -13,6 +13,15 @@ import (
 // goodbyeMax is how long links may take to carry the goodbye.
 const goodbyeMax = 250 * time.Millisecond
 
+// rotateAge is how old a link gets before a fresh one replaces it, so that a key that
+// leaks gives away a day at most.
+const rotateAge = 24 * time.Hour
+
+// rotateRecords is how many TLS records a link sends before a fresh one replaces it:
+// 2^24, below the limit of AES-GCM (RFC 8446, section 5.5); Go never updates the key of
+// a connection by itself.
+const rotateRecords = 1 << 24
+
 // own is the owner goroutine: the only one that touches core, the beacon machine and
 // the table of links. It returns when ctx ends, or after the goodbye once leave is
 // closed.
@@ -65,6 +74,9 @@ func (e *Engine) tick(now time.Time) {
 		if at := l.conn.Heard(); at.After(l.heard) {
 			l.heard = at
 			e.core.Heard(now, id, at)
+		}
+		if l.conn.Records() >= e.cfg.RotateRecords || now.Sub(l.since) >= rotateAge {
+			e.core.Rotate(now, id)
 		}
 	}
 	e.core.Tick(now)
