@@ -100,6 +100,12 @@ func (e *Engine) linkIDs() []core.LinkID {
 // goodbye tells every member that this node leaves, and closes the links.
 func (e *Engine) goodbye(now time.Time) {
 	e.leaving = true
+	for _, id := range e.linkIDs() {
+		l := e.links[id]
+		if b := l.pair.Farewell(now); len(b) > 0 {
+			_ = l.conn.Send(b) // a full queue is a peer that does not read
+		}
+	}
 	e.core.Close(now)
 }
 

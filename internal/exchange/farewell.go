@@ -1,0 +1,28 @@
+package exchange
+
+import (
+	"time"
+
+	"github.com/espial-go/espial/internal/frame"
+)
+
+// Farewell returns the acknowledgement of everything that is in the queues, encoded, for
+// a node that is about to close its links: without it the peers would take their last
+// messages for undelivered.
+func (p *Pair) Farewell(now time.Time) (frames []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.opened {
+		return nil
+	}
+	for lane, in := range p.in {
+		if n, ok := in.Ack(now, true); ok {
+			p.owed[lane] = n
+		}
+		if n := p.owed[lane]; n > 0 {
+			frames = frame.Acked{Lane: frame.Lane(lane), Number: n}.Append(frames)
+			p.owed[lane] = 0
+		}
+	}
+	return frames
+}
