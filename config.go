@@ -27,9 +27,9 @@ type Config struct {
 	// name. Default: the first label of the host's name, lower-cased.
 	Name string
 
-	// Listen is the TCP address for links, IP:port. Default 0.0.0.0:27272, or
-	// a free port if 27272 is taken. A given port that is taken is an error; port 0
-	// asks for a free one.
+	// Listen is the TCP address for links, IP:port. Default: port 27272 on every
+	// address, IPv4 and IPv6, or a free port if 27272 is taken. A given port that is
+	// taken is an error; port 0 asks for a free one.
 	Listen string
 
 	// Advertise is the address that others are told, as an IP with or without a
@@ -49,7 +49,8 @@ type Config struct {
 	KeyFile string
 
 	// Metadata is told to every member, at most 256 pairs and 16 KiB in all;
-	// [Node.SetMetadata] changes it.
+	// [Node.SetMetadata] changes it. Whoever answers an address that this node dials
+	// sees it too, before anybody is admitted: keep secrets out of it.
 	Metadata map[string]string
 
 	// Ineligible keeps the node from ever being leader.
