@@ -144,12 +144,12 @@ func (c *Core) members() []Member { return c.withSelf(c.table.Members()) }
 
 // withSelf returns ms and this node, by join number and ID.
 func (c *Core) withSelf(ms []member.Member) []Member {
-	all := append(c.all(ms), Member{Record: c.table.Self(), Self: true})
-	slices.SortFunc(all, func(a, b Member) int {
+	all, self := c.all(ms), Member{Record: c.table.Self(), Self: true}
+	at, _ := slices.BinarySearchFunc(all, self, func(a, b Member) int {
 		// No number comes last: zero less one is the highest.
 		return cmp.Or(cmp.Compare(a.Record.Join-1, b.Record.Join-1), a.Record.ID.Compare(b.Record.ID))
 	})
-	return all
+	return slices.Insert(all, at, self)
 }
 
 func (c *Core) all(ms []member.Member) []Member {

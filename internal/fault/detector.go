@@ -43,6 +43,9 @@ type Detector struct {
 	health      health
 	number      uint64 // of the last probe or request
 	actions     []Action
+
+	next  time.Time // what Next returns, if known
+	known bool
 }
 
 // New returns a detector that watches nobody yet. It draws from r, which must not be
@@ -89,7 +92,7 @@ func (d *Detector) Remove(id ident.NodeID) {
 		return
 	}
 	d.decline(d.watches[i])
-	d.watches = slices.Delete(d.watches, i, i+1)
+	d.watches, d.known = slices.Delete(d.watches, i, i+1), false
 	d.conclude()
 }
 
@@ -255,12 +258,16 @@ func (d *Detector) Tick(now time.Time) {
 // Next returns the time of the next Tick. It reports false when nobody is watched. Ask
 // again after every other call: an input can make it earlier.
 func (d *Detector) Next() (at time.Time, ok bool) {
-	for _, w := range d.watches {
-		if !ok || w.due.Before(at) {
-			at, ok = w.due, true
+	if len(d.watches) == 0 {
+		return time.Time{}, false
+	}
+	if !d.known {
+		d.next, d.known = d.watches[0].due, true
+		for _, w := range d.watches[1:] {
+			d.next = earlier(d.next, w.due)
 		}
 	}
-	return at, ok
+	return d.next, true
 }
 
 // Take returns the actions since the last Take, in the order in which they must be

@@ -85,7 +85,7 @@ func (d *Detector) plan(now time.Time, w *watch) {
 		due = earlier(due, w.asks[0].at.Add(d.pace.reply))
 	}
 	// What is overdue is done now: only this node's own delay may look like one.
-	w.due = later(due, now)
+	w.due, d.known = later(due, now), false
 }
 
 // probeDue returns when w is to be probed if it has a link.
@@ -149,7 +149,7 @@ func (d *Detector) bury(w *watch) {
 	d.suspect(w)
 	d.decline(w)
 	if i, ok := d.index(w.id); ok {
-		d.watches = slices.Delete(d.watches, i, i+1)
+		d.watches, d.known = slices.Delete(d.watches, i, i+1), false
 	}
 	d.act(Dead{ID: w.id, Silent: !w.closed && w.refused.IsZero()})
 }

@@ -267,9 +267,8 @@ func (n *node) control(l *link, f frame.Frame) {
 	}
 	var rs []frame.Record
 	for _, raw := range list.List {
-		r, err := frame.DecodeRecord(raw)
+		r, err := n.proc.world.recordOf(raw)
 		n.must(err)
-		n.must(verify(r))
 		rs = append(rs, r)
 	}
 	n.core.Learn(n.now(), l.id, rs)

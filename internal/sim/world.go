@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
 )
 
@@ -70,9 +71,10 @@ type world struct {
 	hosts   []host
 	procs   []*process // all that ever ran, by number - 1
 	history History
-	byNode  map[instance]int // number of the process
-	message uint64           // number of the last message published
-	silent  bool             // nobody publishes any more
+	byNode  map[instance]int        // number of the process
+	records map[string]frame.Record // decoded, by their bytes
+	message uint64                  // number of the last message published
+	silent  bool                    // nobody publishes any more
 }
 
 // host is a machine.
@@ -133,7 +135,7 @@ func newWorld(c Config) *world {
 		}[w.rand.IntN(4)]
 		w.net.jitter = w.net.latency / 2
 	}
-	w.byNode = map[instance]int{}
+	w.byNode, w.records = map[instance]int{}, map[string]frame.Record{}
 	for range c.Nodes {
 		w.hosts = append(w.hosts, host{port: 27272})
 	}
