@@ -19,6 +19,7 @@ import (
 	"github.com/espial-go/espial/internal/engine"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/multicast"
+	"github.com/espial-go/espial/internal/packet"
 )
 
 // env is what a node needs of the system. Tests give it a network in memory.
@@ -47,8 +48,8 @@ func (systemEnv) beacons(c Config) (engine.Beacons, error) {
 		return nil, err
 	}
 	carrier, err := multicast.Open(multicast.Config{
-		Group: group, Interface: c.Multicast.Interface, NoLoopback: c.Multicast.NoLoopback,
-		TTL: c.Multicast.TTL, Logger: c.Logger,
+		Group: group, Tag: packet.Tag(c.Cluster), Interface: c.Multicast.Interface,
+		NoLoopback: c.Multicast.NoLoopback, TTL: c.Multicast.TTL, Logger: c.Logger,
 	})
 	if err != nil {
 		return nil, err

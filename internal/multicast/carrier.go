@@ -43,7 +43,7 @@ type Carrier struct {
 	c   Config
 	out chan outgoing
 
-	sent, received, stray, dropped, sendErrors, openErrors, readErrors atomic.Uint64
+	sent, received, stray, floods, dropped, sendErrors, openErrors, readErrors atomic.Uint64
 
 	mu      sync.Mutex // guards what follows
 	sockets []*socket  // senders before receivers
@@ -249,7 +249,12 @@ func (r *Carrier) rejoin(now time.Time, random *rand.Rand) {
 // read receives by one socket until it is closed.
 func (r *Carrier) read(ctx context.Context, s *socket, receive func([]byte, netip.AddrPort, bool)) {
 	b, oob := make([]byte, datagramMax), make([]byte, 256)
+	var p pace
 	for {
+		if d := p.next(time.Now()); d > 0 {
+			r.floods.Add(1)
+			pause(ctx, d)
+		}
 		n, oobn, _, from, err := s.conn.ReadMsgUDPAddrPort(b, oob)
 		switch {
 		case errors.Is(err, net.ErrClosed):

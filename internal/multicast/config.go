@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"time"
+
+	"github.com/espial-go/espial/internal/packet"
 )
 
 // GroupDefault is the IPv4 group and port: an address of the administratively scoped
@@ -30,6 +32,10 @@ type Config struct {
 
 	// Group6 is the IPv6 group. Default ff12::8e51:4d52 with the port of Group.
 	Group6 netip.AddrPort
+
+	// Tag lets the system drop, unread and uncounted, what is no datagram of the cluster
+	// with this tag, where it can (Linux). Default: everything is received.
+	Tag packet.ClusterTag
 
 	// Interface names the one interface to use. Default: every suitable one.
 	Interface string

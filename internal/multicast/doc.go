@@ -1,6 +1,7 @@
 // Package multicast carries discovery datagrams: it sends to a group on every suitable
 // interface of this host and receives from it, IPv4 and IPv6, and it carries the
-// replies from node to node. It reads no datagram and decides nothing about them.
+// replies from node to node. It reads no datagram and decides nothing about them, but has
+// the system drop those of other clusters ([Config.Tag]).
 //
 // The shortest use:
 //

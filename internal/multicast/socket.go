@@ -9,8 +9,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
+
+	"github.com/espial-go/espial/internal/packet"
 )
 
 // datagramMax is the size of the buffer of a socket, in bytes. What is longer is not
@@ -50,6 +53,7 @@ type options interface {
 	LeaveGroup(ifi *net.Interface, group net.Addr) error
 	SetMulticastInterface(ifi *net.Interface) error
 	SetMulticastLoopback(on bool) error
+	SetBPF(filter []bpf.RawInstruction) error
 }
 
 // socket is an open one. Its methods may be called by several goroutines.
@@ -98,6 +102,14 @@ func (s *socket) configure(n nic, c Config) error {
 		if !s.source.IsValid() {
 			tell = p.SetControlMessage(ipv4.FlagInterface|ipv4.FlagDst, true)
 		}
+	}
+	if c.Tag != (packet.ClusterTag{}) {
+		program, err := filter(c.Tag)
+		if err != nil {
+			return err
+		}
+		// Where the system has no filters (all but Linux), the reader sorts out the rest.
+		_ = s.options.SetBPF(program)
 	}
 	// Senders need it on Unix, receivers on Windows.
 	if err := errors.Join(hops, s.options.SetMulticastLoopback(!c.NoLoopback)); err != nil {

@@ -18,6 +18,7 @@ func (r *Carrier) Interfaces() []string {
 //   - interfaces, senders, receivers: what is open; interfaces_left: beyond the limit
 //   - sent, received: datagrams, one for each interface
 //   - stray: received for another group, by another interface, or too long
+//   - floods: pauses of a reader because datagrams came too fast
 //   - dropped: not sent because the queue was full
 //   - send_errors, read_errors, open_errors: what the system refused
 func (r *Carrier) Status() map[string]uint64 {
@@ -36,7 +37,7 @@ func (r *Carrier) Status() map[string]uint64 {
 	return map[string]uint64{
 		"interfaces": interfaces, "interfaces_left": left, "senders": senders, "receivers": receivers,
 		"sent": r.sent.Load(), "received": r.received.Load(), "stray": r.stray.Load(),
-		"dropped": r.dropped.Load(), "send_errors": r.sendErrors.Load(),
+		"floods": r.floods.Load(), "dropped": r.dropped.Load(), "send_errors": r.sendErrors.Load(),
 		"read_errors": r.readErrors.Load(), "open_errors": r.openErrors.Load(),
 	}
 }
