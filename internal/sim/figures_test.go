@@ -69,6 +69,9 @@ func process(h sim.History, host int) int {
 // each runs f with several seeds.
 func each(t *testing.T, seeds int, f func(t *testing.T, seed uint64)) {
 	t.Helper()
+	if raceEnabled {
+		seeds = (seeds + 9) / 10
+	}
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprintf("seed %d", seed+1), func(t *testing.T) { f(t, seed+1) })
 	}
@@ -201,7 +204,10 @@ func TestOneWayCutRemovesNobody(t *testing.T) {
 
 // TestRestartOfAll is case A29: everybody at once.
 func TestRestartOfAll(t *testing.T) {
-	const nodes = 50
+	nodes := 50
+	if raceEnabled {
+		nodes = 10
+	}
 	var faults []sim.Fault
 	for host := range nodes {
 		faults = append(faults, sim.Fault{At: fault, Last: time.Second, Kind: sim.Kill, A: host})

@@ -15,7 +15,7 @@ var (
 	fromFlag  = flag.Uint64("sim.from", 1, "first seed of TestSim")
 	seedsFlag = flag.Int("sim.seeds", 0, "seeds that TestSim runs for each size; 0 for a quick choice")
 	nodesFlag = flag.Int("sim.nodes", 0, "nodes of each run of TestSim; 0 for 5 and 50")
-	chaosFlag = flag.Duration("sim.chaos", 0, "how long things go wrong in TestSim; 0 for 20 s, 10 s for many nodes")
+	chaosFlag = flag.Duration("sim.chaos", 0, "how long things go wrong in TestSim; 0 for 20 s, 5 s for many nodes")
 	traceFlag = flag.String("sim.trace", "", "write the history of the replayed seed to this file")
 )
 
@@ -27,7 +27,7 @@ func chaos(nodes int) time.Duration {
 	case nodes <= 10:
 		return 20 * time.Second
 	default:
-		return 10 * time.Second
+		return 5 * time.Second
 	}
 }
 
@@ -40,30 +40,33 @@ func TestSim(t *testing.T) {
 		report(t, *seedFlag, nodes, r)
 		return
 	}
-	sizes := []struct{ nodes, seeds int }{{5, 200}, {50, 10}}
+	type size struct{ nodes, seeds int }
+	sizes := []size{{5, 200}, {50, 10}}
+	if raceEnabled || testing.Short() {
+		sizes = []size{{5, 10}} // there is not one goroutine to race with
+	}
 	if *nodesFlag != 0 {
-		sizes = sizes[:1]
-		sizes[0].nodes = *nodesFlag
+		sizes = []size{{*nodesFlag, sizes[0].seeds}}
 	}
 	for _, size := range sizes {
 		if *seedsFlag != 0 {
 			size.seeds = *seedsFlag
-		} else if raceEnabled || testing.Short() {
-			size.seeds = max(1, size.seeds/50)
 		}
-		t.Run(fmt.Sprintf("%d nodes", size.nodes), func(t *testing.T) {
-			for seed := range uint64(size.seeds) {
-				seed += *fromFlag
-				report(t, seed, size.nodes, sim.Run(sim.Config{
-					Seed: seed, Nodes: size.nodes, Chaos: chaos(size.nodes),
-				}))
-				if t.Failed() {
-					return
+		for shard := range uint64(shards) {
+			t.Run(fmt.Sprintf("%d nodes, part %d", size.nodes, shard+1), func(t *testing.T) {
+				t.Parallel()
+				for seed := *fromFlag + shard; seed < *fromFlag+uint64(size.seeds) && !t.Failed(); seed += shards {
+					report(t, seed, size.nodes, sim.Run(sim.Config{
+						Seed: seed, Nodes: size.nodes, Chaos: chaos(size.nodes),
+					}))
 				}
-			}
-		})
+			})
+		}
 	}
 }
+
+// shards is how many parts of TestSim may run at the same time.
+const shards = 4
 
 // report fails the test with what a run violated and with the command that replays it.
 func report(t *testing.T, seed uint64, nodes int, r sim.Result) {
