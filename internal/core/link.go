@@ -115,7 +115,8 @@ func (c *Core) Arbitrate(now time.Time, o Offer) Ruling {
 	if same && l.Tag == o.PeerHolds && !c.rotationOf(o.Peer) {
 		return Ruling{}
 	}
-	if g, ok := c.grants[o.Peer]; ok && g.incarnation == o.Incarnation && o.HelloAt.Before(g.at.Add(meetGrace)) {
+	g, granted := c.grants[o.Peer]
+	if granted && g.incarnation == o.Incarnation && o.HelloAt.Before(g.at.Add(meetGrace)) {
 		return Ruling{}
 	}
 	c.serial++

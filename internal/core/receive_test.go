@@ -211,7 +211,7 @@ func TestRandomInputs(t *testing.T) {
 						r.State = frame.State(rapid.IntRange(0, 4).Draw(rt, "state") / 4)
 					})})
 			},
-			"heard": func(rt *rapid.T) { n.Heard(n.now, someLink(), n.now) },
+			"heard": func(*rapid.T) { n.Heard(n.now, someLink(), n.now) },
 			"suspect": func(rt *rapid.T) {
 				n.Receive(n.now, someLink(), frame.Suspect{
 					Target: id(peer.Draw(rt, "peer")), Incarnation: ident.Incarnation(inc.Draw(rt, "inc")),
