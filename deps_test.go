@@ -26,6 +26,8 @@ var layers = map[string][]string{
 	"internal/member":    {"internal/ident", "internal/frame"},
 	"internal/dial":      {"internal/ident"},
 	"internal/beacon":    {"internal/ident", "internal/packet"},
+	"internal/elect":     {"internal/ident"},
+	"internal/lease":     {"internal/ident"},
 	"internal/session":   {"internal/ident", "internal/frame"},
 	"internal/admission": {"internal/ident", "internal/frame", "internal/glob"},
 	"internal/mailbox":   {"internal/ident", "internal/glob", "internal/frame"},
@@ -76,7 +78,7 @@ var layers = map[string][]string{
 var pure = []string{
 	"internal/ident", "internal/glob", "internal/frame", "internal/packet", "internal/term",
 	"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
-	"internal/admission", "internal/core", "internal/sim",
+	"internal/admission", "internal/elect", "internal/lease", "internal/core", "internal/sim",
 }
 
 // pureBans is what a pure package must not import.

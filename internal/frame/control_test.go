@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -83,11 +84,11 @@ var vectors = []struct {
 	{
 		name: "OPEN",
 		frame: frame.Open{Lanes: [frame.Lanes]frame.OpenLane{
-			frame.Broadcast: {First: 1, Received: 0, Window: 4 << 20},
-			frame.Direct:    {First: 12, Received: 11, Window: 1},
+			frame.Broadcast: {First: 1, Message: 1, Received: 0, Window: 4 << 20},
+			frame.Direct:    {First: 12, Message: 9, Received: 11, Window: 1},
 		}},
-		wire: `18 000028 0000000000000001 0000000000000000 00400000
-			000000000000000c 000000000000000b 00000001`,
+		wire: `18 000038 0000000000000001 0000000000000001 0000000000000000 00400000
+			000000000000000c 0000000000000009 000000000000000b 00000001`,
 	},
 	{name: "ACKED", frame: frame.Acked{Lane: frame.Direct, Number: 6}, wire: "19 000009 01 0000000000000006"},
 	{
@@ -107,6 +108,35 @@ var vectors = []struct {
 	{
 		name: "PROMOTE", frame: frame.Promote{Target: ident.NodeID{0: 1, 31: 2}, Incarnation: 9},
 		wire: "31 000029 00 0100000000000000000000000000000000000000000000000000000000000002 0000000000000009",
+	},
+	{
+		name: "LEASE-RULE", frame: frame.LeaseRule{Election: "jobs", Electorate: 5, Seen: 8, Leads: 7},
+		wire: "33 00001d 04 6a6f6273 0000000000000005 0000000000000008 0000000000000007",
+	},
+	{
+		name: "LEASE-ASK",
+		frame: frame.LeaseAsk{
+			Election: "jobs", Kind: frame.LeaseClaim, Electorate: 5, Incarnation: 9, Number: 3, Term: 8, After: 7,
+		},
+		wire: `34 00002e 04 6a6f6273 01 0000000000000005 0000000000000009 0000000000000003
+			0000000000000008 0000000000000007`,
+	},
+	{
+		name: "LEASE-ANSWER",
+		frame: frame.LeaseAnswer{
+			Granted: true, Electorate: 5, Incarnation: 9, Number: 3, Seen: 8, Clock: 1 << 40,
+			Wait: 258 * time.Microsecond,
+		},
+		wire: `35 00002e 00 01 0000000000000005 0000000000000009 0000000000000003
+			0000000000000008 0000010000000000 00000102`,
+	},
+	{
+		name: "LEASE-RELEASE", frame: frame.LeaseRelease{Term: 8, Successor: ident.NodeID{0: 1, 31: 2}},
+		wire: "36 000029 00 0000000000000008 0100000000000000000000000000000000000000000000000000000000000002",
+	},
+	{
+		name: "LEASE-PROMOTE", frame: frame.LeasePromote{Target: ident.NodeID{0: 1, 31: 2}},
+		wire: "37 000021 00 0100000000000000000000000000000000000000000000000000000000000002",
 	},
 }
 
@@ -320,8 +350,9 @@ func drawFrame(t *rapid.T) frame.Frame {
 	case 7:
 		var o frame.Open
 		for i := range o.Lanes {
+			first := rapid.Uint64Min(1).Draw(t, "first")
 			o.Lanes[i] = frame.OpenLane{
-				First:    ident.Seq(rapid.Uint64Min(1).Draw(t, "first")),
+				First: ident.Seq(first), Message: ident.Seq(rapid.Uint64Range(1, first).Draw(t, "message")),
 				Received: ident.Seq(u64.Draw(t, "received")), Window: rapid.Uint32().Draw(t, "window"),
 			}
 		}

@@ -42,7 +42,7 @@ type Type uint8
 
 // The frame types of protocol version 1. Numbers between the groups are free for
 // later frames of the group; 32 to 39 are set aside for gossip, 40 to 47 for calls,
-// 50 to 55 for more of elections and 56 to 63 for multicast keys.
+// 50 for another of elections and 56 to 63 for multicast keys.
 const (
 	TypeHello  Type = 1 // admission
 	TypeAccept Type = 2
@@ -61,8 +61,13 @@ const (
 	TypeAcked  Type = 25
 	TypeEvents Type = 26
 
-	TypeLead    Type = 48 // elections
-	TypePromote Type = 49
+	TypeLead         Type = 48 // elections
+	TypePromote      Type = 49
+	TypeLeaseRule    Type = 51
+	TypeLeaseAsk     Type = 52
+	TypeLeaseAnswer  Type = 53
+	TypeLeaseRelease Type = 54
+	TypeLeasePromote Type = 55
 )
 
 // Critical reports whether a node that does not know t must close the link.
@@ -88,6 +93,11 @@ var typeNames = [...]string{
 	TypeEvents:       "EVENTS",
 	TypeLead:         "LEAD",
 	TypePromote:      "PROMOTE",
+	TypeLeaseRule:    "LEASE-RULE",
+	TypeLeaseAsk:     "LEASE-ASK",
+	TypeLeaseAnswer:  "LEASE-ANSWER",
+	TypeLeaseRelease: "LEASE-RELEASE",
+	TypeLeasePromote: "LEASE-PROMOTE",
 }
 
 // String returns the name of t, or its number if it has none.
@@ -122,9 +132,10 @@ func Next(b []byte) (Raw, int, error) {
 	return Raw{Type: Type(b[0]), Payload: b[HeaderSize:end:end]}, end, nil
 }
 
-// Frame is an admission or control frame: one of the value types [Hello], [Accept],
-// [Reject], [Bye], [Probe], [Ack], [ProbeRequest], [ProbeResult], [Suspect],
-// [Records], [Digest], [Open], [Acked], [Lead] and [Promote].
+// Frame is an admission, control or election frame: one of the value types [Hello],
+// [Accept], [Reject], [Bye], [Probe], [Ack], [ProbeRequest], [ProbeResult], [Suspect],
+// [Records], [Digest], [Open], [Acked], [Lead], [Promote], [LeaseRule], [LeaseAsk],
+// [LeaseAnswer], [LeaseRelease] and [LeasePromote].
 type Frame interface {
 	// Type returns the type under which the frame travels.
 	Type() Type
@@ -183,11 +194,29 @@ func decode(t Type, r *reader) Frame {
 		return decodeOpen(r)
 	case TypeAcked:
 		return Acked{Lane: r.lane(), Number: r.seq()}
+	default: // an election's; EVENTS, which DecodeEvents takes; or unknown
+		return decodeElection(t, r)
+	}
+}
+
+// decodeElection is decode for the frames of elections.
+func decodeElection(t Type, r *reader) Frame {
+	switch t {
 	case TypeLead:
 		return decodeLead(r)
 	case TypePromote:
 		return decodePromote(r)
-	default: // EVENTS, which DecodeEvents takes, or unknown
+	case TypeLeaseRule:
+		return decodeLeaseRule(r)
+	case TypeLeaseAsk:
+		return decodeLeaseAsk(r)
+	case TypeLeaseAnswer:
+		return decodeLeaseAnswer(r)
+	case TypeLeaseRelease:
+		return decodeLeaseRelease(r)
+	case TypeLeasePromote:
+		return decodeLeasePromote(r)
+	default:
 		return nil
 	}
 }
