@@ -1,0 +1,107 @@
+package frame_test
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+)
+
+func TestDecodeRefusesLeases(t *testing.T) {
+	const zeros = "0000000000000000"
+	tests := []struct {
+		name    string
+		typ     frame.Type
+		payload string
+		err     error
+	}{
+		{"a name of 64 bytes", frame.TypeLeaseRule, "40" + strings.Repeat("61", 64), frame.ErrTooLarge},
+		{"a rule that ends early", frame.TypeLeaseRule, "00" + zeros + zeros, frame.ErrMalformed},
+		{"kind 3", frame.TypeLeaseAsk, "00 03" + zeros + "0000000000000001" + zeros + zeros + zeros, frame.ErrMalformed},
+		{"a question of incarnation 0", frame.TypeLeaseAsk, "00 00" + strings.Repeat(zeros, 5), frame.ErrMalformed},
+		{
+			"an answer to incarnation 0", frame.TypeLeaseAnswer,
+			"00 01" + strings.Repeat(zeros, 5) + "00000000", frame.ErrMalformed,
+		},
+		{
+			"granted is 2", frame.TypeLeaseAnswer,
+			"00 02" + zeros + "0000000000000001" + strings.Repeat(zeros, 3) + "00000000", frame.ErrMalformed,
+		},
+		{"a successor that ends early", frame.TypeLeaseRelease, "00" + strings.Repeat(zeros, 4), frame.ErrMalformed},
+		{"a target of zeros", frame.TypeLeasePromote, "00" + strings.Repeat(zeros, 4), frame.ErrMalformed},
+		{"a critical field", frame.TypeLeaseRelease, "00" + strings.Repeat(zeros, 5) + "01 00", frame.ErrCritical},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := frame.Decode(frame.Raw{Type: tt.typ, Payload: unhex(t, tt.payload)})
+			if !errors.Is(err, tt.err) {
+				t.Errorf("Decode(%v, %s) = %+v, %v; want %v", tt.typ, tt.payload, got, err, tt.err)
+			}
+		})
+	}
+}
+
+func TestLeasesRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		number := func(label string) uint64 { return rapid.Uint64().Draw(t, label) }
+		term := func(label string) ident.Term { return ident.Term(number(label)) }
+		id := ident.IDOf(rapid.SliceOf(rapid.Byte()).Draw(t, "key"))
+		inc := ident.Incarnation(rapid.Uint64Range(1, math.MaxUint64-1).Draw(t, "incarnation"))
+		name := string(rapid.SliceOfN(rapid.Byte(), 0, frame.ElectionMax).Draw(t, "election"))
+		for _, want := range []frame.Frame{
+			frame.LeaseRule{Election: name, Electorate: number("electorate"), Seen: term("seen"), Leads: term("leads")},
+			frame.LeaseAsk{
+				Election: name, Kind: frame.LeaseKind(rapid.IntRange(0, 2).Draw(t, "kind")),
+				Electorate: number("electorate"), Incarnation: inc, Number: number("number"),
+				Term: term("term"), After: term("after"),
+			},
+			frame.LeaseAnswer{
+				Election: name, Granted: rapid.Bool().Draw(t, "granted"), Electorate: number("electorate"),
+				Incarnation: inc, Number: number("number"), Seen: term("seen"), Clock: number("clock"),
+				Wait: time.Duration(rapid.Uint32().Draw(t, "wait")) * time.Microsecond,
+			},
+			frame.LeaseRelease{Election: name, Term: term("term"), Successor: id},
+			frame.LeaseRelease{Election: name, Term: term("term")},
+			frame.LeasePromote{Election: name, Target: id},
+		} {
+			raw, _, err := frame.Next(want.Append(nil))
+			if err != nil {
+				t.Fatalf("Next of %+v: %v", want, err)
+			}
+			got, err := frame.Decode(raw)
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Fatalf("round trip: %v (-want +got):\n%s", err, diff)
+			}
+		}
+	})
+}
+
+// Who waits as long as it was told must not come too early.
+func TestWaitIsRoundedUp(t *testing.T) {
+	for _, tt := range []struct{ give, want time.Duration }{
+		{-1, 0},
+		{0, 0},
+		{1, time.Microsecond},
+		{time.Microsecond, time.Microsecond},
+		{time.Microsecond + 1, 2 * time.Microsecond},
+		{math.MaxInt64 - time.Microsecond, math.MaxUint32 * time.Microsecond},
+		{math.MaxInt64, math.MaxUint32 * time.Microsecond},
+	} {
+		raw, _, err := frame.Next(frame.LeaseAnswer{Incarnation: 1, Wait: tt.give}.Append(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := frame.Decode(raw)
+		got, ok := f.(frame.LeaseAnswer)
+		if err != nil || !ok || got.Wait != tt.want {
+			t.Errorf("a wait of %d ns arrives as %v, %v; want %v", tt.give, f, err, tt.want)
+		}
+	}
+}
