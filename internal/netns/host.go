@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -31,7 +32,7 @@ type Host struct {
 // too long for a Unix socket.
 func (h *Host) mkdir() string {
 	h.segment.t.Helper()
-	dir, err := os.MkdirTemp("", prefix)
+	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", prefix, os.Getpid()))
 	if err != nil {
 		h.segment.t.Fatalf("make a folder for sockets: %v", err)
 	}

@@ -3,18 +3,20 @@ package netns
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 )
 
 const (
-	// prefix begins the name of every namespace of this package, then come the ID of the
-	// process that made it and a word of its own: espns-4711-hq3kx-2.
+	// prefix begins the name of every namespace and folder of this package, then come the ID
+	// of the process that made it and a word of its own: espns-4711-hq3kx-2.
 	prefix = "espns-"
 
 	// folder is where the ip command keeps namespaces that have a name.
@@ -148,29 +150,40 @@ func netns(ctx context.Context, args ...string) ([]byte, error) {
 	return exec.CommandContext(ctx, "ip", args...).CombinedOutput() //nolint:gosec // words of this package
 }
 
-// sweep removes the namespaces of test runs that did not live to do it, and ends the
-// processes that are still in them.
+// sweep removes the namespaces and folders of test runs that did not live to do it, and ends
+// the processes that are still in them. Another run may sweep at the same moment, so no error
+// is one.
 func sweep(t T) {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return // no namespace has a name yet
-	}
-	for _, e := range entries {
-		owner, ours := strings.CutPrefix(e.Name(), prefix)
-		owner, _, _ = strings.Cut(owner, "-")
-		pid, err := strconv.Atoi(owner)
-		if !ours || err != nil || signal(pid, syscall.Signal(0)) == nil {
-			continue
-		}
-		// Another run may sweep at the same moment, so no error is one.
-		out, _ := netns(t.Context(), "pids", e.Name())
+	for _, ns := range orphans(folder) {
+		out, _ := netns(t.Context(), "pids", ns)
 		for word := range strings.FieldsSeq(string(out)) {
 			if left, err := strconv.Atoi(word); err == nil {
 				_ = signal(left, os.Kill)
 			}
 		}
-		_, _ = netns(t.Context(), "del", e.Name())
+		_, _ = netns(t.Context(), "del", ns)
 	}
+	for _, dir := range orphans(os.TempDir()) {
+		_ = os.RemoveAll(filepath.Join(os.TempDir(), dir))
+	}
+}
+
+// orphans returns the names in a folder that a process of this package gave, which is gone.
+func orphans(folder string) []string {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil // nothing was ever left there
+	}
+	var names []string
+	for _, e := range entries {
+		owner, ours := strings.CutPrefix(e.Name(), prefix)
+		owner, _, _ = strings.Cut(owner, "-")
+		pid, err := strconv.Atoi(owner)
+		if ours && err == nil && errors.Is(signal(pid, syscall.Signal(0)), os.ErrProcessDone) {
+			names = append(names, e.Name())
+		}
+	}
+	return names
 }
 
 // signal sends a signal to a process; 0 only asks whether it lives.

@@ -61,6 +61,14 @@ func TestTwoNodesMeetByMulticast(t *testing.T) {
 			t.Errorf("the capture of %d bytes contains %q", len(wire), word)
 		}
 	}
+	if !bytes.Contains(wire, []byte("ESPL")) { // what begins each beacon
+		t.Errorf("the capture of %d bytes does not contain what is in the clear", len(wire))
+	}
+	for _, n := range []*netns.Node{a, b} {
+		if strings.Contains(n.Report(), "payload-in-plain-sight") {
+			t.Errorf("a node printed what was published\n%s", n.Report())
+		}
+	}
 }
 
 // TestTwoClustersNeverMeet: the same group, the same port, not one attempt to connect (A28).
@@ -130,16 +138,43 @@ func TestARefusedNodeIsToldAndListedNowhere(t *testing.T) {
 	}
 }
 
-// TestIPv6LinkLocalIsEnough (A26).
+// TestIPv6LinkLocalIsEnough, whatever a node listens on (A26). An address without its zone is
+// of no use to a third node, so they all need multicast, or to be named with it.
 func TestIPv6LinkLocalIsEnough(t *testing.T) {
 	t.Parallel()
-	s := netns.New(t, command, 3)
+	s := netns.New(t, command, 4)
 	for _, h := range s.Hosts() {
 		h.DropIPv4()
 	}
-	a := s.Host(1).Up("--cluster", "c", "--listen", "[::]:27272")
 	seed := "[" + s.Host(1).Addr6.String() + "%eth0]:27272"
-	b := s.Host(2).Up("--cluster", "c", "--listen", "[::]:27272", "--join", seed)
-	c := s.Host(3).Up("--cluster", "c", "--join", seed)
-	netns.Whole(startMax, a, b, c)
+	nodes := []*netns.Node{
+		s.Host(1).Up("--cluster", "c", "--listen", "[::]:27272"),
+		s.Host(2).Up("--cluster", "c"),
+		s.Host(3).Up("--cluster", "c", "--join", seed),
+		s.Host(4).Up("--cluster", "c", "--listen", "["+s.Host(4).Addr6.String()+"%eth0]:0"),
+	}
+	netns.Whole(startMax, nodes...)
+}
+
+// TestBothFamiliesAreOneNode: a node that has two addresses is met once, and the filter sees
+// IPv4 as IPv4 even where the socket is of both families (A26).
+func TestBothFamiliesAreOneNode(t *testing.T) {
+	t.Parallel()
+	s := netns.New(t, command, 3)
+	four := s.Host(1).Addr.String()
+	admit := `grep -E '"addr":"(10\.77\.1\.[23]|\[fe80::[23]%eth0\]):'`
+	nodes := []*netns.Node{
+		s.Host(1).Up("--cluster", "c", "--listen", "[::]:27272", "--admit", admit),
+		s.Host(2).Up("--cluster", "c", "--discover", "none", "--join", four+port),
+		s.Host(3).Up("--cluster", "c"),
+	}
+	netns.Whole(startMax, nodes...)
+	wait(2 * second)
+	for _, n := range nodes {
+		never(t, n, netns.Match{Kind: "node_rejected"})
+		never(t, n, netns.Match{Kind: "removed_node"})
+		if got := n.Count(netns.Match{Kind: "added_node"}); got != 2 {
+			t.Errorf("%s added %d nodes, want 2\n%s", n.Name, got, n.Report())
+		}
+	}
 }

@@ -151,6 +151,21 @@ func TestAPauseRemovesNobody(t *testing.T) {
 	netns.Whole(0, nodes...)
 }
 
+// TestLostPacketsRemoveNobody: one of ten is lost on each way (A09). A probe over TCP then waits
+// for seconds now and then, which indirect probes make up for.
+func TestLostPacketsRemoveNobody(t *testing.T) {
+	t.Parallel()
+	s := netns.New(t, command, chaos(5, 16))
+	nodes := upAll(t, s, "--cluster", "c")
+	for _, h := range s.Hosts() {
+		s.Loss(h, 5) // at both ends of each way
+	}
+	wait(chaos(8*second, 10*60*second))
+	for _, n := range nodes {
+		never(t, n, netns.Match{Kind: "removed_node"})
+	}
+}
+
 // TestACutInOneDirectionRemovesNobody (A12), and what was published meanwhile arrives in order
 // when the cut ends: the session outlives its link.
 func TestACutInOneDirectionRemovesNobody(t *testing.T) {
