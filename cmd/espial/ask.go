@@ -153,7 +153,7 @@ const quiet = 200 * time.Millisecond
 func meet(ctx context.Context, n *espial.Node, wait time.Duration) (members, reached int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	if err := n.WaitFor(ctx, 2); err != nil {
+	if err := accepted(ctx, n); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = nil
 		}

@@ -42,10 +42,11 @@ func newDemoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show a cluster of real nodes on this host, narrated",
-		Long: `Show a cluster of real nodes on this host: how they find each other by multicast, how
-events travel, and how a killed node is noticed and comes back. All but one of the nodes live
-in this process; the one to be killed has a process of its own. Sockets and multicast are
-real, on the loopback interface unless --multicast-interface says otherwise.`,
+		Long: `Show a cluster of real nodes on this host: how they find each other by
+multicast, how events travel, and how a killed node is noticed and comes back.
+All but one of the nodes live in this process; the one to be killed has a
+process of its own. Sockets and multicast are real, on the loopback interface
+unless --multicast-interface says otherwise.`,
 		Example: "  espial demo\n  espial demo --nodes 8 --kill-every 5s --for 30s",
 		Args:    wants(),
 	}

@@ -39,8 +39,7 @@ func jsonFlag(cmd *cobra.Command, what string) *bool {
 type nodeFlags struct {
 	cluster, name              string
 	listen, advertise, keyFile string
-	join, discover             []string
-	meta                       map[string]string
+	join, discover, meta       []string
 	ineligible                 bool
 	admit                      string
 	group, iface               string
@@ -53,7 +52,7 @@ func (f *nodeFlags) network(fs *pflag.FlagSet) {
 	fs.StringVar(&f.listen, "listen", "",
 		"take links at `IP:PORT` (default 0.0.0.0:27272, a free port if taken)")
 	fs.StringVar(&f.advertise, "advertise", "", "tell others this `ADDR`, interface or subnet of this host")
-	fs.StringSliceVar(&f.join, "join", nil, "try these addresses as well: `HOST:PORT,…`")
+	fs.StringSliceVar(&f.join, "join", nil, "try `HOST:PORT` as well; repeatable, or with commas between them")
 	fs.StringSliceVar(&f.discover, "discover", []string{"multicast"},
 		"find others by this `SOURCE`: multicast or none; repeatable")
 	fs.StringVar(&f.keyFile, "key-file", "",
@@ -67,8 +66,8 @@ func (f *nodeFlags) network(fs *pflag.FlagSet) {
 
 // identity adds the flags by which a node presents itself and judges others.
 func (f *nodeFlags) identity(fs *pflag.FlagSet) {
-	fs.StringVar(&f.name, "name", "", "name of the node (default the host's name)")
-	fs.StringToStringVar(&f.meta, "meta", nil, "tell every member `KEY=VALUE`; repeatable")
+	fs.StringVar(&f.name, "name", "", "`NAME` of the node (default the host's name)")
+	fs.StringSliceVar(&f.meta, "meta", nil, "tell every member `KEY=VALUE`; repeatable, or with commas between them")
 	fs.BoolVar(&f.ineligible, "ineligible", false, "never lead")
 	fs.StringVar(&f.admit, "admit", "",
 		"let sh -c `COMMAND` decide who may join: exit 0 admits, the last line says why")
@@ -88,9 +87,13 @@ func (f *nodeFlags) config(warnings io.Writer) (espial.Config, error) {
 	if f.ttl < 1 { // 0 is the default in the library
 		return espial.Config{}, usagef("--multicast-ttl: is %d, must be between 1 and 255", f.ttl)
 	}
+	metadata, err := pairs(f.meta)
+	if err != nil {
+		return espial.Config{}, err
+	}
 	c := espial.Config{
 		Cluster: f.cluster, Name: f.name, Listen: f.listen, Advertise: f.advertise,
-		Seeds: f.join, KeyFile: f.keyFile, Metadata: f.meta, Ineligible: f.ineligible,
+		Seeds: f.join, KeyFile: f.keyFile, Metadata: metadata, Ineligible: f.ineligible,
 		Multicast: espial.Multicast{
 			Off: !multicast, Group: f.group, Interface: f.iface, NoLoopback: !f.loopback, TTL: f.ttl,
 		},
@@ -100,6 +103,19 @@ func (f *nodeFlags) config(warnings io.Writer) (espial.Config, error) {
 		c.Admit = newGatekeeper(f.admit).admit
 	}
 	return c, nil
+}
+
+// pairs returns what --meta says.
+func pairs(meta []string) (map[string]string, error) {
+	m := map[string]string{}
+	for _, kv := range meta {
+		k, v, ok := strings.Cut(kv, "=")
+		if !ok {
+			return nil, usagef("--meta: %q is not KEY=VALUE", kv)
+		}
+		m[k] = v
+	}
+	return m, nil
 }
 
 // flagOf returns the flag for a field of espial.Config.

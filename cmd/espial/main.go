@@ -54,11 +54,11 @@ func newRoot() *cobra.Command {
 		Use:   "espial",
 		Short: "Make this host a member of a cluster",
 		Long: `espial makes this host a member of a cluster: one command, no server to run.
-Nodes with the same cluster name find each other on the network, admit or refuse
-each other, and exchange events over encrypted links.
+Nodes with the same cluster name find each other on the network, admit or
+refuse each other, and exchange events over encrypted links.
 
-Every flag is also an environment variable: --cluster is ESPIAL_CLUSTER, --key-file
-is ESPIAL_KEY_FILE. A flag wins.
+Every flag is also an environment variable: --cluster is ESPIAL_CLUSTER,
+--key-file is ESPIAL_KEY_FILE. A flag wins.
 
 Exit codes: 0 done, 1 the answer is no, 2 usage, 3 no node runs, 4 refused.`,
 		Example:       "  espial demo\n  espial up --cluster shop",

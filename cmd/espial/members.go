@@ -23,9 +23,10 @@ func newMembersCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "members",
 		Short: "List the members of the cluster",
-		Long: `List the members of the cluster as a running node of this host sees them; * marks
-that node. If none runs and --cluster is given, join the cluster for the moment, wait up to
-1 s for others, and list those; nobody there is exit code 1.`,
+		Long: `List the members of the cluster as a running node of this host sees them; *
+marks that node. If none runs and --cluster is given, join the cluster for the
+moment, wait up to 1 s for others, and list those; nobody there is exit code
+1.`,
 		Example: "  espial members --cluster shop",
 		Args:    wants(),
 	}

@@ -19,7 +19,7 @@ func newPeersCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "peers",
 		Short:   "List the links of a running node",
-		Long:    "List the members to which a running node of this host keeps a link.",
+		Long:    `List the members to which a running node of this host keeps a link.`,
 		Example: "  espial peers --node web-1",
 		Args:    wants(),
 	}

@@ -20,12 +20,13 @@ func newPubCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pub TOPIC [DATA]",
 		Short: "Publish an event",
-		Long: `Publish an event to every member of the cluster. Without DATA, or with -, the data
-is read from standard input up to its end, byte for byte.
+		Long: `Publish an event to every member of the cluster. Without DATA, or with -, the
+data is read from standard input up to its end, byte for byte.
 
-A running node of this host publishes it. If none runs and --cluster is given, join the
-cluster for the moment: wait until the other members are met, publish, and leave when they
-have taken the event. Exit code 1 says that nobody was there or that some may lack it.`,
+A running node of this host publishes it. If none runs and --cluster is given,
+join the cluster for the moment: wait until the other members are met,
+publish, and leave when they have taken the event. Exit code 1 says that
+nobody was there or that some may lack it.`,
 		Example: `  espial pub orders.placed '{"ID":"7"}'
   espial pub --args jobs.resize photo.jpg 800 600`,
 		Args: wants("TOPIC", "DATA…"),

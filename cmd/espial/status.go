@@ -18,9 +18,10 @@ import (
 func newStatusCommand() *cobra.Command {
 	q := &question{}
 	cmd := &cobra.Command{
-		Use:     "status",
-		Short:   "Show the figures of a running node",
-		Long:    "Show the figures of a running node of this host: what it is, what waits, what was dropped.",
+		Use:   "status",
+		Short: "Show the figures of a running node",
+		Long: `Show the figures of a running node of this host: what it is, what waits, what
+was dropped.`,
 		Example: "  espial status --node web-1",
 		Args:    wants(),
 	}

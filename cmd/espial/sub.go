@@ -22,12 +22,13 @@ func newSubCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sub PATTERN",
 		Short: "Print events",
-		Long: `Print the events whose topics match PATTERN, until an interrupt or --count of them.
-In a pattern * stands for one word and > at the end for one or more.
+		Long: `Print the events whose topics match PATTERN, until an interrupt or --count of
+them. In a pattern * stands for one word and > at the end for one or more.
 
-A running node of this host collects them. If none runs and --cluster is given, join the
-cluster for the moment. A line with the topic "lagged" and a count stands in the place of
-events that were lost because this reader is too slow.`,
+A running node of this host collects them. If none runs and --cluster is
+given, join the cluster for the moment. A line with the topic "lagged" and a
+count stands in the place of events that were lost because this reader is too
+slow.`,
 		Example: "  espial sub 'orders.>' --count 1 --json",
 		Args:    wants("PATTERN"),
 	}

@@ -31,16 +31,17 @@ func newUpCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Run a node and print what happens in its cluster",
-		Long: `Run a node in the foreground and print each change in its cluster as a line. The
-first line is "listening". An interrupt (Ctrl-C, SIGTERM) sends what is still queued and says
-goodbye, within 5 s; a second one ends the node at once.
+		Long: `Run a node in the foreground and print each change in its cluster as a line.
+The first line is "listening". An interrupt (Ctrl-C, SIGTERM) sends what is
+still queued and says goodbye, within 5 s; a second one ends the node at once.
 
 With --admit a command decides who may join. It reads one line of JSON:
-{"verified":{"id","addr","names"},"claimed":{"name","host","meta"}}; exit code 0 admits,
-and the last line of its output is the reason that the other side is told. At most 4 run
-at once, for 2 s each.
+{"verified":{"id","addr","names"},"claimed":{"name","host","meta"}}; exit code
+0 admits, and the last line of its output is the reason that the other side is
+told. At most 4 run at once, for 2 s each.
 
-A node that is refused by every node that answers in its first 3 s ends with exit code 4.`,
+A node that is refused by every node that answers in its first 3 s ends with
+exit code 4.`,
 		Example: "  espial up --cluster shop --name web-1 --meta role=web",
 		Args:    wants(),
 	}
@@ -112,19 +113,26 @@ func up(ctx context.Context, c espial.Config, p printer) error {
 func founded(ctx context.Context, n *espial.Node) error {
 	window, cancel := context.WithTimeout(ctx, foundingWindow)
 	defer cancel()
+	err := accepted(window, n)
+	if _, refused := errors.AsType[*espial.RejectedError](err); refused && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// accepted waits until somebody accepts n. It returns an [espial.RejectedError] only when ctx
+// ends and all who answered refused n, since another one may still accept it.
+func accepted(ctx context.Context, n *espial.Node) error {
+	const pause = 50 * time.Millisecond
 	for {
-		err := n.WaitFor(window, 2)
-		if _, ok := errors.AsType[*espial.RejectedError](err); !ok {
-			return nil
-		}
-		// Somebody else may still accept it.
-		select {
-		case <-window.Done():
-			if ctx.Err() != nil {
-				return nil
-			}
+		err := n.WaitFor(ctx, 2)
+		if _, refused := errors.AsType[*espial.RejectedError](err); !refused {
 			return err
-		case <-time.After(foundingWindow / 10):
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
 		}
 	}
 }
