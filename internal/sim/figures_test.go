@@ -202,6 +202,18 @@ func TestOneWayCutRemovesNobody(t *testing.T) {
 	})
 }
 
+// TestRotation: a fresh link takes the place of another and nobody notices.
+func TestRotation(t *testing.T) {
+	each(t, 20, func(t *testing.T, seed uint64) {
+		h := quietly(t, sim.Config{Seed: seed, Nodes: 3, Faults: []sim.Fault{
+			{At: fault, Kind: sim.Rotate, A: int(seed) % 3, B: int(seed+1) % 3},
+		}})
+		within(t, h, sim.EventAccept, fault, 2, 10*time.Millisecond)
+		within(t, h, "peer_removed", 0, 0, 0)
+		within(t, h, sim.EventLost, 0, 0, 0)
+	})
+}
+
 // TestRestartOfAll is case A29: everybody at once.
 func TestRestartOfAll(t *testing.T) {
 	nodes := 50

@@ -18,9 +18,6 @@ const (
 	// flights is the number of messages of a TLS handshake, the dialer's first: two
 	// round trips with the end of the connection's own handshake.
 	flights = 4
-
-	// byeWithin is what the BYE gets to leave before the connection closes.
-	byeWithin = 100 * time.Millisecond
 )
 
 // link is one connection of a node, from the dial to the end.
@@ -32,8 +29,7 @@ type link struct {
 
 	flight  int // of the TLS handshake that comes next; above flights when it is done
 	machine *admission.Machine
-	hello   frame.Hello // the peer's
-	helloAt time.Time
+	helloAt time.Time   // when the HELLO of the peer came
 	id      core.LinkID // 0 until it is up
 	pairing *pairing
 	buf     []byte // received and not yet decoded
@@ -43,7 +39,7 @@ type link struct {
 }
 
 // newLink begins the handshake on a connection.
-func (n *node) newLink(e *end, d *core.Dial) *link {
+func (n *node) newLink(e *end, d *core.Dial) {
 	l := &link{node: n, end: e, dial: d, peer: e.peer.proc.node.self, flight: 1}
 	e.take(l)
 	n.proc.after(admitWithin, func() {
@@ -54,7 +50,6 @@ func (n *node) newLink(e *end, d *core.Dial) *link {
 	if d != nil {
 		l.handshake()
 	}
-	return l
 }
 
 // receive takes bytes of the peer.
@@ -129,7 +124,8 @@ func (l *link) step(acts []admission.Action) {
 			l.step(l.machine.Judged(admission.Verdict{Admit: true, Join: n.core.Join()}))
 		case admission.Arbitrate:
 			r := n.core.Arbitrate(n.now(), core.Offer{
-				Peer: l.peer.id, Incarnation: a.Hello.Incarnation, PeerHolds: a.Hello.Holds, HelloAt: l.helloAt,
+				Peer: l.peer.id, Incarnation: a.Hello.Incarnation,
+				PeerHolds: a.Hello.Holds, HelloAt: l.helloAt,
 			})
 			l.step(l.machine.Arbitrated(admission.Ruling{OK: r.OK, Serial: r.Serial, Join: r.Join}))
 		case admission.Up:
@@ -230,13 +226,7 @@ func (l *link) read(raw frame.Raw) {
 	f, err := frame.Decode(raw)
 	n.must(err)
 	if l.id == 0 {
-		if h, ok := f.(frame.Hello); ok {
-			l.hello, l.helloAt = h, n.now()
-			if n.bugs(BugEager) {
-				n.record(Entry{Event: "added_node", Peer: n.proc.world.byNode[l.peer]})
-			}
-		}
-		l.step(l.machine.Receive(f))
+		l.admission(f)
 		return
 	}
 	switch f := f.(type) {
@@ -256,6 +246,17 @@ func (l *link) read(raw frame.Raw) {
 		}
 	}
 	n.carry()
+}
+
+// admission takes a frame before the link is up.
+func (l *link) admission(f frame.Frame) {
+	if _, ok := f.(frame.Hello); ok {
+		l.helloAt = l.node.now()
+		if l.node.bugs(BugEager) {
+			l.node.record(Entry{Event: "added_node", Peer: l.node.proc.world.byNode[l.peer]})
+		}
+	}
+	l.step(l.machine.Receive(f))
 }
 
 // control passes a control frame to the core, records after checking them.

@@ -46,7 +46,7 @@ type node struct {
 // newNode returns the node of a process that is about to begin.
 func newNode(p *process, public []byte) *node {
 	w := p.world
-	r := rand.New(rand.NewPCG(w.rand.Uint64(), w.rand.Uint64()))
+	r := rand.New(rand.NewPCG(w.rand.Uint64(), w.rand.Uint64())) //nolint:gosec // a replay needs it weak
 	n := &node{
 		proc: p, links: map[core.LinkID]*link{},
 		self: instance{ident.IDOf(public), ident.Incarnation(r.Uint64() >> 1)},
@@ -97,6 +97,7 @@ func (n *node) record(e Entry) {
 // must ends the run at an error that no honest node may cause.
 func (n *node) must(err error) {
 	if err != nil {
+		//nolint:forbidigo // the run has to stop at the instant of the mistake
 		panic(fmt.Sprintf("sim: seed %d at %v node %d: %v",
 			n.proc.world.config.Seed, n.proc.world.loop.now, n.proc.number, err))
 	}

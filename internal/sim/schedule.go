@@ -19,6 +19,7 @@ const (
 	Move                  // as Kill, but on another port
 	Leave                 // one process leaves, and is started again later
 	Reset                 // every connection between two hosts is reset
+	Rotate                // one process replaces its link with another host by a fresh one
 	kinds
 )
 
@@ -118,6 +119,8 @@ func (w *world) inflict(f Fault) {
 		w.restart(f)
 	case Reset:
 		w.resetBetween(f.A, f.B)
+	case Rotate:
+		w.rotate(f.A, f.B)
 	case kinds:
 	}
 }
@@ -197,6 +200,22 @@ func (w *world) restart(f Fault) {
 		default:
 		}
 		w.start(f.A)
+	})
+}
+
+// rotate replaces the link between two hosts, if there is one.
+func (w *world) rotate(a, b int) {
+	p := w.hosts[a].proc
+	if p == nil {
+		return
+	}
+	p.do(func() {
+		for id := range p.node.lastLink {
+			if l := p.node.links[id+1]; l != nil && l.end.peer.proc.host == b {
+				p.node.core.Rotate(p.node.now(), id+1)
+			}
+		}
+		p.node.carry()
 	})
 }
 

@@ -126,7 +126,7 @@ func Run(c Config) Result {
 }
 
 func newWorld(c Config) *world {
-	w := &world{config: c, rand: rand.New(rand.NewPCG(c.Seed, uint64(c.Nodes)))}
+	w := &world{config: c, rand: rand.New(rand.NewPCG(c.Seed, uint64(c.Nodes)))} //nolint:gosec // as in newNode
 	w.net = &network{loop: &w.loop, rand: w.rand, cut: map[path]int{}, bound: map[netip.AddrPort]*process{}}
 	w.net.latency = c.Latency
 	if c.Latency == 0 {
