@@ -188,15 +188,11 @@ func (n *Node) publish(ctx context.Context, topic string, codec uint8, data []by
 func (n *Node) Subscribe(
 	ctx context.Context, pattern string, opts ...SubscribeOption,
 ) iter.Seq2[Event, error] {
-	return n.subscribe(ctx, pattern, opts, false)
-}
-
-// subscribe is Subscribe. With reuse the memory of the payloads is used again: each is
-// valid until the loop's next step.
-func (n *Node) subscribe(
-	ctx context.Context, pattern string, opts []SubscribeOption, reuse bool,
-) iter.Seq2[Event, error] {
-	q, err := n.queue(pattern, opts)
+	var s subscription
+	for _, o := range opts {
+		o(&s)
+	}
+	q, err := n.queue(pattern, s)
 	if err != nil {
 		return func(yield func(Event, error) bool) { yield(Event{}, err) }
 	}
@@ -204,21 +200,17 @@ func (n *Node) subscribe(
 	return func(yield func(Event, error) bool) {
 		defer q.Close()
 		defer unregister()
-		deliver(ctx, q, reuse, yield)
+		deliver(ctx, q, s.reuse, yield)
 	}
 }
 
 // queue registers a subscription.
-func (n *Node) queue(pattern string, opts []SubscribeOption) (*mailbox.Queue, error) {
+func (n *Node) queue(pattern string, s subscription) (*mailbox.Queue, error) {
 	if err := glob.CheckPattern(pattern); err != nil {
 		return nil, topicError(pattern, err)
 	}
 	if glob.Reserved(pattern) {
 		return nil, &TopicError{Topic: pattern, Reason: reservedReason}
-	}
-	var s subscription
-	for _, o := range opts {
-		o(&s)
 	}
 	o := mailbox.Options{MessagesMax: s.queueMax, Policy: policy(s.policy)}
 	q, err := n.eng.Exchange().Subscribe(pattern, o)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"slices"
 )
 
 // Topic is a name under which values of type T are published, encoded as JSON. A
@@ -37,7 +38,7 @@ func (t *Topic[T]) Publish(ctx context.Context, n *Node, v T, targets ...Target)
 func (t *Topic[T]) Subscribe(
 	ctx context.Context, n *Node, opts ...SubscribeOption,
 ) iter.Seq2[EventOf[T], error] {
-	events := n.subscribe(ctx, t.name, opts, true)
+	events := n.Subscribe(ctx, t.name, append(slices.Clip(opts), ReuseData())...)
 	return func(yield func(EventOf[T], error) bool) {
 		for e, err := range events {
 			v := EventOf[T]{Event: e}

@@ -153,7 +153,7 @@ func receiveNodes(ctx context.Context, b benchChild, in io.Reader, out io.Writer
 			return err
 		}
 		defer n.Close() //nolint:errcheck // the process ends
-		events := n.Subscribe(ctx, benchTopic, espial.WithPolicy(espial.Block))
+		events := n.Subscribe(ctx, benchTopic, espial.WithPolicy(espial.Block), espial.ReuseData())
 		wg.Go(func() { receive(events, t) })
 		// Members meet everybody, so the last one that starts waits for all.
 		if err := n.WaitFor(ctx, i+2); err != nil {
