@@ -223,7 +223,7 @@ func (a *attacker) join(n *espial.Node) *insider {
 func opening() frame.Open {
 	var o frame.Open
 	for i := range o.Lanes {
-		o.Lanes[i] = frame.OpenLane{First: 1, Window: 4 << 20}
+		o.Lanes[i] = frame.OpenLane{First: 1, Message: 1, Window: 4 << 20}
 	}
 	return o
 }
@@ -270,7 +270,9 @@ func (in *insider) closed() (frame.Bye, bool) {
 
 // events is a frame of EVENTS with consecutive messages on one lane.
 func events(lane frame.Lane, first int, topic string, payloads ...string) []byte {
-	b := frame.BeginEvents(nil, frame.Events{Lane: lane, First: ident.Seq(first), Topic: []byte(topic)})
+	b := frame.BeginEvents(nil, frame.Events{
+		Lane: lane, First: ident.Seq(first), Message: ident.Seq(first), Topic: []byte(topic),
+	})
 	for _, p := range payloads {
 		b = frame.AppendPayload(b, []byte(p))
 	}

@@ -328,7 +328,7 @@ func TestLaterProtocols(t *testing.T) {
 // withField returns a frame of EVENTS with one field that nobody knows.
 func withField(tag uint64) []byte {
 	b := frame.BeginEvents(nil, frame.Events{
-		First: 1, Topic: []byte("later.one"), Fields: frame.AppendField(nil, tag, []byte("new")),
+		First: 1, Message: 1, Topic: []byte("later.one"), Fields: frame.AppendField(nil, tag, []byte("new")),
 	})
 	b = frame.AppendPayload(b, []byte("hi"))
 	frame.Seal(b)

@@ -17,6 +17,7 @@ package exchange
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,10 @@ const (
 
 	// unlinkedMax ends a session that has no link for this long.
 	unlinkedMax = 30 * time.Second
+
+	// lookAgain is how long a publisher waits at most before it looks whether the member
+	// is still one, and whether all direct logs together have room.
+	lookAgain = time.Second
 
 	// pairsMax bounds what is remembered of former members: the numbers that make a
 	// loss exact when they return.
@@ -140,7 +145,7 @@ func New(c Config) *Exchange {
 }
 
 // Pair returns the session with incarnation inc of the node id, and makes it on first
-// use: from then on broadcasts are kept for it.
+// use: from then on broadcasts are kept for it, until it had no link for 30 seconds.
 func (x *Exchange) Pair(id ident.NodeID, inc ident.Incarnation, name string) *Pair {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -148,23 +153,31 @@ func (x *Exchange) Pair(id ident.NodeID, inc ident.Incarnation, name string) *Pa
 	p := x.pairs[k]
 	if p == nil {
 		p = newPair(x, k, name)
+		p.cursor = x.log.Open()
 		x.pairs[k] = p
 		x.order = append(x.order, p)
-	}
-	if p.cursor == nil {
-		p.cursor = x.log.Open()
 	}
 	return p
 }
 
-// SetMembers tells whom the owner lists. The exchange keeps the slice.
+// SetMembers tells whom the owner lists. A member that runs anew ends the session with
+// its former incarnation, which will not come back.
 func (x *Exchange) SetMembers(pairs []*Pair) {
 	m := &members{byID: make(map[ident.NodeID]*Pair, len(pairs)+1)}
 	m.byID[x.cfg.Self] = x.self
 	for _, p := range pairs {
 		m.byID[p.id] = p
 	}
-	x.members.Store(m)
+	before := x.members.Swap(m)
+	if before == nil {
+		return
+	}
+	for _, p := range pairs {
+		if old := before.byID[p.id]; old != nil && old != p {
+			x.silent(old)
+			x.end(old)
+		}
+	}
 }
 
 // Member returns the session with a member, nil if the owner does not list it.
@@ -218,16 +231,16 @@ func (x *Exchange) stall(now time.Time) time.Duration {
 }
 
 // Direct publishes m to the member id alone. It returns when the message is in
-// that member's log; while the log is full it waits for ctx.
+// that member's log; while the log is full it waits for ctx, as long as id is a member.
 func (x *Exchange) Direct(ctx context.Context, id ident.NodeID, m session.Message) error {
-	p := x.Member(id)
-	switch {
-	case x.over():
-		return ErrClosed
-	case p == nil:
-		return ErrNoMember
-	}
 	for {
+		p := x.Member(id)
+		switch {
+		case x.over():
+			return ErrClosed
+		case p == nil:
+			return ErrNoMember
+		}
 		room, err := p.append(m)
 		if err == nil {
 			p.wake()
@@ -236,7 +249,7 @@ func (x *Exchange) Direct(ctx context.Context, id ident.NodeID, m session.Messag
 		if !errors.Is(err, session.ErrFull) {
 			return err
 		}
-		if err := x.wait(ctx, room, time.Second); err != nil {
+		if err := x.wait(ctx, room, lookAgain); err != nil {
 			return err
 		}
 	}
@@ -287,11 +300,23 @@ func (x *Exchange) over() bool {
 	}
 }
 
-// Close makes every waiting publisher return and ends all subscriptions. From then on
-// nothing can be published.
+// Close makes every waiting publisher return, ends all subscriptions, and all sessions:
+// what is not acknowledged is in doubt. From then on nothing can be published.
 func (x *Exchange) Close() {
 	x.once.Do(func() {
 		close(x.closed)
 		x.box.Close()
+		for _, p := range x.all() {
+			if p != x.self {
+				x.end(p)
+			}
+		}
 	})
+}
+
+// all returns everybody known, by the time they became so.
+func (x *Exchange) all() []*Pair {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.Clone(x.order)
 }

@@ -18,6 +18,9 @@ import (
 // ErrBreach reports a peer that does not keep to the protocol; its link is closed.
 var ErrBreach = errors.New("exchange: protocol breach")
 
+// errNotOpen reports a peer whose first data frame on a link is not OPEN.
+var errNotOpen = fmt.Errorf("%w: the link has no OPEN yet", ErrBreach)
+
 // Link is what a pair needs of the link that carries it.
 type Link interface {
 	// Wake tells the writer that Fill has something. It never blocks.
@@ -93,13 +96,22 @@ func (p *Pair) Acquire(ctx context.Context, closed <-chan struct{}) (release fun
 // ended: messages are handed on in order by one goroutine at a time (MEASURED: fence
 // the old connection before the resume).
 func (p *Pair) Attach(l Link) {
-	p.x.Pair(p.id, p.inc, p.name) // a session that ended begins anew
+	p.x.begin(p)
 	p.mu.Lock()
 	p.opened, p.opening, p.unlinked = false, true, time.Time{}
 	p.mu.Unlock()
 	p.link.Store(&l)
 	p.x.relink(p, true)
 	l.Wake()
+}
+
+// begin makes a session that ended begin anew, with what is published from now on.
+func (x *Exchange) begin(p *Pair) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if p.cursor == nil {
+		p.cursor = x.log.Open()
+	}
 }
 
 // Detach takes the link away; what is not acknowledged waits for the next one.
@@ -176,17 +188,20 @@ func (p *Pair) Fill(dst [][]byte, bytesMax int) [][]byte {
 
 // open returns the frame that opens the session on a new link. The caller holds mu.
 func (p *Pair) open() frame.Open {
-	p.x.mu.Lock()
-	first := p.x.log.Next()
-	if p.cursor != nil {
-		first = p.cursor.First()
-	}
-	p.x.mu.Unlock()
 	var o frame.Open
 	for lane := range o.Lanes {
 		o.Lanes[lane] = frame.OpenLane{Received: p.in[lane].Received(), Window: uint32(p.in[lane].Window())}
 	}
-	o.Lanes[frame.Broadcast].First, o.Lanes[frame.Direct].First = first, p.direct.First()
+	d, b := &o.Lanes[frame.Direct], &o.Lanes[frame.Broadcast]
+	d.First, d.Message = p.direct.First(), p.direct.Message()
+	p.x.mu.Lock()
+	defer p.x.mu.Unlock()
+	c := p.cursor
+	if c == nil { // the session ended while this link came up
+		c = p.x.log.Open()
+		defer c.Close()
+	}
+	b.First, b.Message = c.First(), c.Message()
 	return o
 }
 
@@ -272,17 +287,17 @@ func (p *Pair) resume(o frame.Open) error {
 		return fmt.Errorf("%w: a second OPEN", ErrBreach)
 	}
 	d, b := o.Lanes[frame.Direct], o.Lanes[frame.Broadcast]
-	_, err := p.direct.Resume(d.Received, int(d.Window))
+	err := p.direct.Resume(d.Received, int(d.Window))
 	for lane, in := range p.in {
 		var lerr error
-		if lost[lane], lerr = in.Start(o.Lanes[lane].First); lerr != nil {
+		if lost[lane], lerr = in.Start(o.Lanes[lane].First, o.Lanes[lane].Message); lerr != nil {
 			err = lerr
 		}
 	}
 	p.mu.Unlock()
 	p.x.mu.Lock()
 	if p.cursor != nil && err == nil {
-		_, err = p.cursor.Resume(b.Received, int(b.Window))
+		err = p.cursor.Resume(b.Received, int(b.Window))
 	}
 	p.x.mu.Unlock()
 	if err != nil {
@@ -306,6 +321,9 @@ func (p *Pair) resume(o frame.Open) error {
 func (p *Pair) acked(a frame.Acked) error {
 	var err error
 	var pending bool
+	if !p.Opened() {
+		return errNotOpen
+	}
 	if a.Lane == frame.Direct {
 		p.mu.Lock()
 		before := p.log.Held()

@@ -17,8 +17,11 @@ import (
 // reads the pair's link, so runs reach the queues in the order of their numbers.
 func (p *Pair) events(ev frame.Events, cost int) error {
 	p.mu.Lock()
-	in := p.in[ev.Lane]
-	skip, lost, err := in.Accept(ev.First, ev.Count, cost)
+	if !p.opened {
+		p.mu.Unlock()
+		return errNotOpen
+	}
+	skip, lost, err := p.in[ev.Lane].Accept(ev, cost)
 	p.spoke = true
 	p.mu.Unlock()
 	if err != nil {
@@ -29,10 +32,10 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 		return nil
 	}
 	last := ev.First + ident.Seq(ev.Count) - 1
-	assembled := p.parts[ev.Lane].Wants(ev)
+	assembled, more := p.parts[ev.Lane].Wants(ev), ev.More
 	whole, err := p.assemble(&ev)
-	if err != nil {
-		return err
+	if err != nil || !whole && more {
+		return err // the last piece releases the others
 	}
 	if !whole {
 		p.Release(ev.Lane, last)
@@ -41,7 +44,7 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 	for range skip {
 		_, ev.Run = frame.NextPayload(ev.Run)
 	}
-	ev.First, ev.Count = ev.First+ident.Seq(skip), ev.Count-skip
+	ev.Message, ev.Count = ev.Message+ident.Seq(skip), ev.Count-skip
 	switch topic := string(ev.Topic); {
 	case p == p.x.self && ev.Class&notSelf != 0:
 		p.Release(ev.Lane, last)
@@ -52,11 +55,46 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 		p.Release(ev.Lane, last)
 		return nil
 	}
-	p.x.box.Deliver(&p.parts[ev.Lane].route, ev.Topic, mailbox.Run{
-		From: p.id, Name: p.name, Lane: ev.Lane, First: ev.First,
-		Codec: ev.Codec, Data: ev.Run, Owned: assembled, Count: ev.Count, At: time.Now(),
-	}, p)
+	if !assembled && len(ev.Run) > p.x.cfg.EventMax {
+		p.sift(&ev, last)
+	}
+	if ev.Count > 0 {
+		p.deliver(ev, last, assembled, p)
+	}
 	return nil
+}
+
+// deliver hands a run to the subscriptions.
+func (p *Pair) deliver(ev frame.Events, last ident.Seq, owned bool, rel mailbox.Releaser) {
+	p.x.box.Deliver(&p.parts[ev.Lane].route, ev.Topic, mailbox.Run{
+		From: p.id, Name: p.name, Lane: ev.Lane, First: ev.Message, Last: last,
+		Codec: ev.Codec, Data: ev.Run, Owned: owned, Count: ev.Count, At: time.Now(),
+	}, rel)
+}
+
+// sift loses the messages of a run that are above this node's limit, which must be below
+// that of the peer and that of one frame. It delivers what comes before the last of them
+// and leaves in ev what follows it; if that is nothing it releases the run.
+func (p *Pair) sift(ev *frame.Events, last ident.Seq) {
+	rest := *ev
+	rest.Count = 0
+	for run := ev.Run; len(run) > 0; {
+		var payload []byte
+		begin := run
+		if payload, run = frame.NextPayload(run); len(payload) <= p.x.cfg.EventMax {
+			rest.Count++
+			continue
+		}
+		if rest.Run = rest.Run[:len(rest.Run)-len(begin)]; rest.Count > 0 {
+			p.deliver(rest, last, false, nil)
+		}
+		p.x.box.Lost(mailbox.Loss{From: p.id, Topic: string(ev.Topic), Lane: ev.Lane, Count: 1})
+		rest.Message += ident.Seq(rest.Count) + 1
+		rest.Run, rest.Count = run, 0
+	}
+	if *ev = rest; ev.Count == 0 {
+		p.Release(ev.Lane, last)
+	}
 }
 
 // assemble joins pieces. It reports whether ev holds whole messages now; the last
@@ -66,15 +104,14 @@ func (p *Pair) assemble(ev *frame.Events) (whole bool, err error) {
 	parts := &p.parts[ev.Lane]
 	switch {
 	case parts.skipping:
-		parts.skipping = ev.More
+		p.skip(ev)
 		return false, nil
 	case !parts.Wants(*ev):
 		return true, nil
 	}
 	run, broken := parts.Add(*ev)
 	if errors.Is(broken, session.ErrTooLarge) {
-		parts.skipping = ev.More
-		p.x.box.Lost(mailbox.Loss{From: p.id, Lane: ev.Lane, Count: 1})
+		p.skip(ev)
 		return false, nil
 	}
 	if broken != nil {
@@ -84,12 +121,21 @@ func (p *Pair) assemble(ev *frame.Events) (whole bool, err error) {
 	return run != nil, nil
 }
 
+// skip passes over a piece of a message that is too large. The last piece tells the
+// loss; if that gets lost itself, the jump of the numbers does.
+func (p *Pair) skip(ev *frame.Events) {
+	if p.parts[ev.Lane].skipping = ev.More; !ev.More {
+		p.x.box.Lost(mailbox.Loss{From: p.id, Topic: string(ev.Topic), Lane: ev.Lane, Count: 1})
+	}
+}
+
 // lost reports messages of the peer that will never come.
 func (p *Pair) lost(lane frame.Lane, count uint64) {
 	if count == 0 {
 		return
 	}
 	p.parts[lane].Reset()
+	p.parts[lane].skipping = false
 	p.x.box.Lost(mailbox.Loss{From: p.id, Lane: lane, Count: count})
 }
 

@@ -55,19 +55,19 @@ func (l *loop) Wake() {
 // turnMax is how many bytes the node hands itself between two looks at the clock.
 const turnMax = 64 << 10
 
-// turn hands the node what is there for it.
+// turn hands the node some of what is there for it, and wakes the loop for the rest: a
+// publisher who never pauses must not keep the node from ending.
 func (l *loop) turn() error {
-	for {
-		l.frames = l.p.Fill(l.frames[:0], turnMax)
-		if len(l.frames) == 0 {
-			return nil
-		}
-		for _, b := range l.frames {
-			if err := l.frame(b); err != nil {
-				return err
-			}
+	l.frames = l.p.Fill(l.frames[:0], turnMax)
+	for _, b := range l.frames {
+		if err := l.frame(b); err != nil {
+			return err
 		}
 	}
+	if len(l.frames) > 0 {
+		l.Wake()
+	}
+	return nil
 }
 
 // frame receives one buffer of Fill, which holds one frame or several.
@@ -89,9 +89,8 @@ func (l *loop) frame(b []byte) error {
 func (x *Exchange) sweep(now time.Time) {
 	x.mu.Lock()
 	x.log.Trim()
-	pairs := slices.Clone(x.order)
 	x.mu.Unlock()
-	for _, p := range pairs {
+	for _, p := range x.all() {
 		if p.idle(now) {
 			x.silent(p)
 			x.end(p)
@@ -114,6 +113,9 @@ func (x *Exchange) End(id ident.NodeID, inc ident.Incarnation) {
 	p := x.pairs[key{id, inc}]
 	x.mu.Unlock()
 	if p != nil && p != x.self {
+		p.mu.Lock()
+		p.spoke = false // it said goodbye
+		p.mu.Unlock()
 		x.end(p)
 	}
 }
@@ -135,26 +137,21 @@ func (x *Exchange) Supersede(id ident.NodeID, inc ident.Incarnation) {
 	}
 }
 
-// end gives up what p has not acknowledged. The numbers go on: should p return, they
-// tell it what it missed.
+// end gives up what p has not acknowledged, and again what was published to it alone
+// since it was ended. The numbers go on: should p return, they tell it what it missed.
 func (x *Exchange) end(p *Pair) {
 	var doubt uint64
 	x.mu.Lock()
-	live := p.cursor != nil
-	if live {
-		doubt += span(p.cursor.First(), x.log.Next())
+	if p.cursor != nil {
+		doubt = p.cursor.Waiting()
 		p.cursor.Close()
 		p.cursor = nil
+		x.room.open()
 	}
-	x.room.open()
 	x.mu.Unlock()
-	if !live {
-		return // ended before
-	}
 	p.mu.Lock()
 	before := p.log.Held()
-	doubt += span(p.direct.First(), p.log.Next())
-	p.direct.Skip()
+	doubt += p.direct.Skip()
 	x.direct.Add(int64(p.log.Held() - before))
 	p.room.open()
 	p.mu.Unlock()
@@ -176,21 +173,13 @@ func (x *Exchange) silent(p *Pair) {
 	}
 }
 
-// span returns how many numbers there are from first up to, and without, next.
-func span(first, next ident.Seq) uint64 {
-	if first > next {
-		return 0
-	}
-	return uint64(next - first)
-}
-
-// forget drops the oldest ended sessions beyond the limit.
+// forget drops the oldest ended sessions beyond the limit, but for those of members.
 func (x *Exchange) forget() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	over := len(x.order) - pairsMax
 	x.order = slices.DeleteFunc(x.order, func(p *Pair) bool {
-		if over <= 0 || p.cursor != nil || p == x.self {
+		if over <= 0 || p.cursor != nil || p.link.Load() != nil || x.Member(p.id) == p {
 			return false
 		}
 		over--
@@ -206,9 +195,10 @@ func (p *Pair) Opened() bool {
 	return p.opened
 }
 
-// Drained reports whether every member with a link has acknowledged everything.
+// Drained reports whether every member has acknowledged everything, also one whose link
+// is about to come back.
 func (x *Exchange) Drained() bool {
-	for _, p := range *x.linked.Load() {
+	for _, p := range x.members.Load().byID {
 		if p != x.self && !p.drained() {
 			return false
 		}
@@ -221,7 +211,7 @@ func (p *Pair) drained() bool {
 	defer p.mu.Unlock()
 	p.x.mu.Lock()
 	defer p.x.mu.Unlock()
-	return p.direct.First() == p.log.Next() && (p.cursor == nil || p.cursor.First() == p.x.log.Next())
+	return p.direct.Waiting() == 0 && (p.cursor == nil || p.cursor.Waiting() == 0)
 }
 
 // Figures returns what waits and what was lost, for people.

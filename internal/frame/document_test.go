@@ -42,7 +42,7 @@ func TestDocument(t *testing.T) {
 		t.Errorf("docs/wire.md does not hold a record as\n%s", want)
 	}
 	events := encodeEvents(frame.Events{
-		Lane: frame.Direct, First: 258, Codec: frame.CodecCBOR, Topic: []byte("a.b"),
+		Lane: frame.Direct, First: 258, Message: 256, Codec: frame.CodecCBOR, Topic: []byte("a.b"),
 		Fields: frame.AppendField(nil, 2, []byte{0xee}),
 	}, []byte("xy"), nil)
 	if want := hex.EncodeToString(events); !strings.Contains(dense, want) {

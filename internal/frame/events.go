@@ -30,8 +30,8 @@ const TopicMax = 255
 const flagMore = 1
 
 // eventsFixed is the size of a frame of EVENTS without topic, fields and run: header,
-// lane, flags, first, codec, class, and the lengths of topic and of empty fields.
-const eventsFixed = HeaderSize + 1 + 1 + 8 + 1 + 1 + 1 + 1
+// lane, flags, first, message, codec, class, and the lengths of topic and of empty fields.
+const eventsFixed = HeaderSize + 1 + 1 + 8 + 8 + 1 + 1 + 1 + 1
 
 // Events is a run of consecutive messages of one lane with one topic. Its slices alias
 // what it was decoded from.
@@ -45,6 +45,11 @@ type Events struct {
 	// First is the number of the first message, at least 1; the others follow without
 	// gaps. Each piece of a message has a number of its own.
 	First ident.Seq
+
+	// Message is the number of the first message among the messages of the lane, where
+	// First counts each piece: at least 1, at most First. All pieces of a message have
+	// the same. With it a gap is a loss of so many messages.
+	Message ident.Seq
 
 	Codec, Class uint8
 
@@ -71,6 +76,7 @@ func BeginEvents(dst []byte, e Events) []byte {
 	}
 	dst = append(begin(dst, TypeEvents), byte(e.Lane), flags)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(e.First))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(e.Message))
 	dst = append(dst, e.Codec, e.Class, byte(len(e.Topic)))
 	dst = append(dst, e.Topic...)
 	return appendStr(dst, e.Fields)
@@ -94,7 +100,7 @@ func DecodeEvents(payload []byte) (Events, error) {
 	e := Events{Lane: r.lane()}
 	flags := r.u8()
 	e.More = flags&flagMore != 0
-	e.First = r.seq()
+	e.First, e.Message = r.seq(), r.seq()
 	e.Codec, e.Class = r.u8(), r.u8()
 	e.Topic = r.take(int(r.u8()))
 	e.Fields = r.bytes("fields", PayloadMax)
@@ -113,6 +119,8 @@ func DecodeEvents(payload []byte) (Events, error) {
 		r.fail(ErrMalformed, "%d messages where one piece belongs", count)
 	case e.First == 0 || e.First > math.MaxUint64-ident.Seq(count):
 		r.fail(ErrMalformed, "%d messages from number %d on", count, e.First)
+	case e.Message == 0 || e.Message > e.First:
+		r.fail(ErrMalformed, "message %d has the number %d", e.Message, e.First)
 	case len(e.Fields) > 0:
 		fields := reader{b: e.Fields}
 		fields.fields()

@@ -37,10 +37,10 @@ func walk(run []byte) (payloads [][]byte) {
 func TestEventsVector(t *testing.T) {
 	long := bytes.Repeat([]byte{'z'}, 300)
 	give := frame.Events{
-		Lane: frame.Direct, First: 258, Codec: frame.CodecCBOR, Class: 3,
+		Lane: frame.Direct, First: 258, Message: 256, Codec: frame.CodecCBOR, Class: 3,
 		Topic: []byte("a.b"), Fields: frame.AppendField(nil, 2, []byte{0xee}),
 	}
-	want := append(unhex(t, `1a 000146 01 00 0000000000000102 02 03 03 612e62 03 02 01 ee
+	want := append(unhex(t, `1a 00014e 01 00 0000000000000102 0000000000000100 02 03 03 612e62 03 02 01 ee
 		02 7879 00 ac02`), long...)
 	got := encodeEvents(give, []byte("xy"), nil, long)
 	if !bytes.Equal(got, want) {
@@ -65,28 +65,30 @@ func TestEventsVector(t *testing.T) {
 }
 
 func TestDecodeEventsRefuses(t *testing.T) {
-	// lane, flags, first, codec, class, topic "t", fields, run
+	// lane, flags, first, message, codec, class, topic "t", fields, run
 	tests := []struct {
 		name, payload string
 		err           error
 	}{
 		{"nothing", "", frame.ErrMalformed},
-		{"lane 2", "02 00 0000000000000001 00 00 0174 00 01ff", frame.ErrMalformed},
-		{"an unknown flag", "00 02 0000000000000001 00 00 0174 00 01ff", frame.ErrMalformed},
-		{"number 0", "00 00 0000000000000000 00 00 0174 00 01ff", frame.ErrMalformed},
-		{"numbers that wrap", "00 00 fffffffffffffffe 00 00 0174 00 01ff 01ff", frame.ErrMalformed},
-		{"a topic that ends early", "00 00 0000000000000001 00 00 0574 00", frame.ErrMalformed},
-		{"no fields section", "00 00 0000000000000001 00 00 0174", frame.ErrMalformed},
-		{"fields that end early", "00 00 0000000000000001 00 00 0174 02 02", frame.ErrMalformed},
-		{"a critical field", "00 00 0000000000000001 00 00 0174 02 0100 01ff", frame.ErrCritical},
-		{"a field that leaves its section", "00 00 0000000000000001 00 00 0174 02 0201 01ff", frame.ErrMalformed},
-		{"no message", "00 00 0000000000000001 00 00 0174 00", frame.ErrMalformed},
-		{"a message that ends early", "00 00 0000000000000001 00 00 0174 00 01ff 02ff", frame.ErrMalformed},
-		{"a length that ends early", "00 00 0000000000000001 00 00 0174 00 01ff 80", frame.ErrMalformed},
-		{"a length not in its shortest form", "00 00 0000000000000001 00 00 0174 00 8100ff", frame.ErrMalformed},
-		{"a length of 2^64-1", "00 00 0000000000000001 00 00 0174 00 ffffffffffffffffff01", frame.ErrMalformed},
-		{"a length of eleven bytes", "00 00 0000000000000001 00 00 0174 00" + strings.Repeat("ff", 11), frame.ErrMalformed},
-		{"two pieces in a frame", "00 01 0000000000000001 00 00 0174 00 01ff 01ff", frame.ErrMalformed},
+		{"lane 2", "02 00 0000000000000001 0000000000000001 00 00 0174 00 01ff", frame.ErrMalformed},
+		{"an unknown flag", "00 02 0000000000000001 0000000000000001 00 00 0174 00 01ff", frame.ErrMalformed},
+		{"number 0", "00 00 0000000000000000 0000000000000001 00 00 0174 00 01ff", frame.ErrMalformed},
+		{"message 0", "00 00 0000000000000001 0000000000000000 00 00 0174 00 01ff", frame.ErrMalformed},
+		{"more messages than numbers", "00 00 0000000000000001 0000000000000002 00 00 0174 00 01ff", frame.ErrMalformed},
+		{"numbers that wrap", "00 00 fffffffffffffffe 0000000000000001 00 00 0174 00 01ff 01ff", frame.ErrMalformed},
+		{"a topic that ends early", "00 00 0000000000000001 0000000000000001 00 00 0574 00", frame.ErrMalformed},
+		{"no fields section", "00 00 0000000000000001 0000000000000001 00 00 0174", frame.ErrMalformed},
+		{"fields that end early", "00 00 0000000000000001 0000000000000001 00 00 0174 02 02", frame.ErrMalformed},
+		{"a critical field", "00 00 0000000000000001 0000000000000001 00 00 0174 02 0100 01ff", frame.ErrCritical},
+		{"a field that leaves its section", "00 00 0000000000000001 0000000000000001 00 00 0174 02 0201 01ff", frame.ErrMalformed},
+		{"no message", "00 00 0000000000000001 0000000000000001 00 00 0174 00", frame.ErrMalformed},
+		{"a message that ends early", "00 00 0000000000000001 0000000000000001 00 00 0174 00 01ff 02ff", frame.ErrMalformed},
+		{"a length that ends early", "00 00 0000000000000001 0000000000000001 00 00 0174 00 01ff 80", frame.ErrMalformed},
+		{"a length not in its shortest form", "00 00 0000000000000001 0000000000000001 00 00 0174 00 8100ff", frame.ErrMalformed},
+		{"a length of 2^64-1", "00 00 0000000000000001 0000000000000001 00 00 0174 00 ffffffffffffffffff01", frame.ErrMalformed},
+		{"a length of eleven bytes", "00 00 0000000000000001 0000000000000001 00 00 0174 00" + strings.Repeat("ff", 11), frame.ErrMalformed},
+		{"two pieces in a frame", "00 01 0000000000000001 0000000000000001 00 00 0174 00 01ff 01ff", frame.ErrMalformed},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -107,19 +109,19 @@ func TestEventsEdges(t *testing.T) {
 		give     frame.Events
 		payloads [][]byte
 	}{
-		{"one empty message", frame.Events{First: 1}, [][]byte{{}}},
-		{"an empty piece", frame.Events{First: 1, More: true}, [][]byte{{}}},
-		{"the last numbers", frame.Events{First: math.MaxUint64 - 2}, [][]byte{{1}, {2}}},
-		{"the longest topic", frame.Events{First: 1, Topic: bytes.Repeat([]byte("t"), frame.TopicMax)}, [][]byte{{1}}},
+		{"one empty message", frame.Events{First: 1, Message: 1}, [][]byte{{}}},
+		{"an empty piece", frame.Events{First: 1, Message: 1, More: true}, [][]byte{{}}},
+		{"the last numbers", frame.Events{First: math.MaxUint64 - 2, Message: math.MaxUint64 - 2}, [][]byte{{1}, {2}}},
+		{"the longest topic", frame.Events{First: 1, Message: 1, Topic: bytes.Repeat([]byte("t"), frame.TopicMax)}, [][]byte{{1}}},
 		{
 			"lengths of one, two and three bytes",
-			frame.Events{First: 1},
+			frame.Events{First: 1, Message: 1},
 			[][]byte{make([]byte, 127), make([]byte, 128), make([]byte, 16383), make([]byte, 16384)},
 		},
-		{"a length whose third byte is even", frame.Events{First: 1}, [][]byte{make([]byte, 32768)}},
+		{"a length whose third byte is even", frame.Events{First: 1, Message: 1}, [][]byte{make([]byte, 32768)}},
 		{
 			"a message that fills the frame",
-			frame.Events{First: 1, Topic: []byte("t")},
+			frame.Events{First: 1, Message: 1, Topic: []byte("t")},
 			[][]byte{make([]byte, frame.Max-frame.EventsOverhead(1)-3)},
 		},
 	}
@@ -165,10 +167,11 @@ func TestEventsRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		small := rapid.SliceOfN(rapid.Byte(), 0, 200)
 		payloads := rapid.SliceOfN(small, 1, 40).Draw(t, "payloads")
+		first := rapid.Uint64Range(1, 1<<63).Draw(t, "first")
 		want := frame.Events{
 			Lane:  frame.Lane(rapid.IntRange(0, 1).Draw(t, "lane")),
 			More:  len(payloads) == 1 && rapid.Bool().Draw(t, "more"),
-			First: ident.Seq(rapid.Uint64Range(1, 1<<63).Draw(t, "first")),
+			First: ident.Seq(first), Message: ident.Seq(rapid.Uint64Range(1, first).Draw(t, "message")),
 			Codec: rapid.Uint8().Draw(t, "codec"), Class: rapid.Uint8().Draw(t, "class"),
 			Topic: rapid.SliceOfN(rapid.Byte(), 0, 255).Draw(t, "topic"), Fields: []byte{},
 		}
@@ -213,7 +216,7 @@ func TestNextField(t *testing.T) {
 }
 
 func TestEventsAllocateNothing(t *testing.T) {
-	events := frame.Events{First: 1, Topic: []byte("orders.placed")}
+	events := frame.Events{First: 1, Message: 1, Topic: []byte("orders.placed")}
 	payload := make([]byte, 128)
 	buf := make([]byte, 0, frame.Max)
 	encode := func() {
@@ -245,7 +248,7 @@ func TestEventsAllocateNothing(t *testing.T) {
 
 func BenchmarkEvents(b *testing.B) {
 	const count = 64
-	events := frame.Events{First: 1, Topic: []byte("orders.placed")}
+	events := frame.Events{First: 1, Message: 1, Topic: []byte("orders.placed")}
 	payload := make([]byte, 128)
 	buf := make([]byte, 0, frame.Max)
 	b.Run("encode", func(b *testing.B) {

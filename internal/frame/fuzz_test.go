@@ -66,9 +66,9 @@ func FuzzDecode(f *testing.F) {
 // FuzzEvents feeds arbitrary runs. What is accepted can be walked, has as many messages
 // as it says, and encodes to the same bytes.
 func FuzzEvents(f *testing.F) {
-	e := frame.Events{Lane: frame.Direct, First: 1, Topic: []byte("a.b"), Fields: []byte{2, 0}}
+	e := frame.Events{Lane: frame.Direct, First: 1, Message: 1, Topic: []byte("a.b"), Fields: []byte{2, 0}}
 	f.Add(encodeEvents(e, []byte("x"), make([]byte, 200))[frame.HeaderSize:])
-	f.Add(encodeEvents(frame.Events{First: 1, More: true}, nil)[frame.HeaderSize:])
+	f.Add(encodeEvents(frame.Events{First: 1, Message: 1, More: true}, nil)[frame.HeaderSize:])
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		e, err := frame.DecodeEvents(payload)
 		if err != nil {

@@ -29,6 +29,10 @@ type OpenLane struct {
 	// least 1.
 	First ident.Seq
 
+	// Message is the number of the message that First belongs to, at least 1 and at most
+	// First; see [Events.Message].
+	Message ident.Seq
+
 	// Received is the highest number up to which it has all of the peer's messages;
 	// 0 for none.
 	Received ident.Seq
@@ -46,6 +50,7 @@ func (o Open) Append(dst []byte) []byte {
 	dst = begin(dst, TypeOpen)
 	for _, l := range o.Lanes {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(l.First))
+		dst = binary.BigEndian.AppendUint64(dst, uint64(l.Message))
 		dst = binary.BigEndian.AppendUint64(dst, uint64(l.Received))
 		dst = binary.BigEndian.AppendUint32(dst, l.Window)
 	}
@@ -55,9 +60,11 @@ func (o Open) Append(dst []byte) []byte {
 
 func decodeOpen(r *reader) (o Open) {
 	for i := range o.Lanes {
-		o.Lanes[i] = OpenLane{First: r.seq(), Received: r.seq(), Window: r.u32()}
-		if o.Lanes[i].First == 0 {
+		o.Lanes[i] = OpenLane{First: r.seq(), Message: r.seq(), Received: r.seq(), Window: r.u32()}
+		if l := o.Lanes[i]; l.First == 0 {
 			r.fail(ErrMalformed, "lane %d begins at number 0", i)
+		} else if l.Message == 0 || l.Message > l.First {
+			r.fail(ErrMalformed, "lane %d begins at message %d with number %d", i, l.Message, l.First)
 		}
 	}
 	return o

@@ -155,7 +155,7 @@ func newStage(t testing.TB) *stage {
 }
 
 func newPump() *pump {
-	run := frame.BeginEvents(nil, frame.Events{First: 1, Topic: []byte("orders.placed")})
+	run := frame.BeginEvents(nil, frame.Events{First: 1, Message: 1, Topic: []byte("orders.placed")})
 	for range messages / 4 {
 		run = frame.AppendPayload(run, make([]byte, 128))
 	}

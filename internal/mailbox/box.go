@@ -98,22 +98,28 @@ func (b *Box) Deliver(rt *Route, topic []byte, r Run, rel Releaser) (queues int)
 	if rt.way == nil || rt.changes != b.changes.Load() || rt.way.topic != string(topic) {
 		b.find(rt, topic)
 	}
-	owed := release{holds: &b.holds, rel: rel, lane: r.Lane, last: r.last()}
+	owed := release{holds: &b.holds, rel: rel, lane: r.Lane, last: r.Last}
 	r.Topic = rt.way.topic
 	data, owned := r.Data, r.Owned
 	r.Owned = true
 	e := Entry{Run: r}
+	var last *Queue // gets the data itself, when nobody copies them any more
 	for _, q := range rt.way.queues {
 		if q.ended.Load() {
 			continue
 		}
-		if e.Data = data; owned {
-			owned = false
-		} else {
+		if last != nil {
+			e.Data = b.depot.clone(data)
+			last.put(&e, &owed)
+		}
+		last = q
+		queues++
+	}
+	if last != nil {
+		if e.Data = data; !owned {
 			e.Data = b.depot.clone(data)
 		}
-		q.put(&e, &owed)
-		queues++
+		last.put(&e, &owed)
 	}
 	owed.done()
 	return queues

@@ -54,6 +54,7 @@ func (s *sender) take() []ident.Seq {
 // run returns count messages of size bytes; the first bytes hold the number.
 func (s *sender) run(count, size int) mailbox.Run {
 	r := mailbox.Run{From: s.id, Name: "n", Lane: s.lane, First: s.next, Count: count, At: time.Unix(9, 0)}
+	r.Last = r.First + ident.Seq(count) - 1
 	for range count {
 		r.Data = frame.AppendPayload(r.Data, fmt.Appendf(nil, "%-*d", size, s.next))
 		s.next++

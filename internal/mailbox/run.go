@@ -13,7 +13,8 @@ type Run struct {
 	From  ident.NodeID
 	Name  string // of the sender
 	Lane  frame.Lane
-	First ident.Seq // the number of the first message
+	First ident.Seq // the number of the first message, pieces not counted
+	Last  ident.Seq // what the [Releaser] is told: the last message's number, pieces counted
 	Count int       // messages in Data
 	Codec uint8
 
@@ -24,9 +25,6 @@ type Run struct {
 
 	At time.Time // when it came
 }
-
-// last returns the number of the last message.
-func (r *Run) last() ident.Seq { return r.First + ident.Seq(r.Count) - 1 }
 
 // Loss is messages of one sender that a subscription will never get.
 type Loss struct {

@@ -30,7 +30,7 @@ func newSender(tb testing.TB, cursors, size int) *sender {
 	}
 	for range cursors {
 		c := s.log.Open()
-		if _, err := c.Resume(0, session.WindowDefault); err != nil {
+		if err := c.Resume(0, session.WindowDefault); err != nil {
 			tb.Fatalf("Resume: %v", err)
 		}
 		s.cursors = append(s.cursors, c)
@@ -112,7 +112,7 @@ func BenchmarkAccept(b *testing.B) {
 	}
 	f := s.cursors[0].Take(nil, 1<<20)[0]
 	in := session.NewInbox(0)
-	_, _ = in.Start(1)
+	_, _ = in.Start(1, 1)
 	now := time.Unix(0, 0)
 	bytes, left := 0, 0
 	first := ident.Seq(1)
@@ -128,7 +128,8 @@ func BenchmarkAccept(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, _, err = in.Accept(first, e.Count, session.Cost(len(raw.Payload), e.Count)); err != nil {
+		e.First, e.Message = first, first // it comes again and again
+		if _, _, err = in.Accept(e, session.Cost(len(raw.Payload), e.Count)); err != nil {
 			b.Fatal(err)
 		}
 		first += ident.Seq(e.Count)

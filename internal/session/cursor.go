@@ -32,12 +32,29 @@ type Cursor struct {
 	// lent are the blocks of the frames that the last Take returned.
 	lent []*block
 
-	stalled   time.Time // see Log.Stalled
-	stalledAt ident.Seq // done at that time
+	stalled time.Time // see Log.Stalled; zero for not yet
 }
 
 // First returns the lowest number that the cursor can still send, for OPEN.
 func (c *Cursor) First() ident.Seq { return c.done + 1 }
+
+// Message returns the number of the message that First belongs to, pieces not counted,
+// for OPEN.
+func (c *Cursor) Message() ident.Seq {
+	if c.low == c.log.ring.high {
+		return c.log.count + 1
+	}
+	e := c.log.ring.at(c.low)
+	return e.whole + c.First() - e.first
+}
+
+// Waiting returns how many messages are neither acknowledged nor given up.
+func (c *Cursor) Waiting() uint64 {
+	if c.closed {
+		return 0
+	}
+	return uint64(c.log.count + 1 - c.Message())
+}
 
 // Done returns the highest number that needs no more care: all up to it were
 // acknowledged or given up.
@@ -106,15 +123,14 @@ func (c *Cursor) abandon() {
 }
 
 // Resume goes on over a new link, the first one included, from what the peer's OPEN
-// says: the highest number up to which it has all, and its window in bytes. It returns
-// how many messages the peer will miss because they were given up meanwhile; that is
-// what its [Inbox] reports, too. A number that was never sent is [ErrNumber].
-func (c *Cursor) Resume(peerReceived ident.Seq, window int) (lost uint64, err error) {
+// says: the highest number up to which it has all, and its window in bytes. A number
+// that was never sent is [ErrNumber].
+func (c *Cursor) Resume(peerReceived ident.Seq, window int) error {
 	if c.closed {
-		return 0, nil
+		return nil
 	}
 	if peerReceived > c.sent {
-		return 0, fmt.Errorf("%w: peer claims %d, sent up to %d", ErrNumber, peerReceived, c.sent)
+		return fmt.Errorf("%w: peer claims %d, sent up to %d", ErrNumber, peerReceived, c.sent)
 	}
 	c.abandon()
 	c.window = window
@@ -122,12 +138,8 @@ func (c *Cursor) Resume(peerReceived ident.Seq, window int) (lost uint64, err er
 		c.debt = 0
 	}
 	// An acknowledgement may have overtaken the OPEN that it makes out of date.
-	has := max(peerReceived, c.acked)
-	if has < c.done {
-		lost = uint64(c.done - has)
-	}
-	c.seek(max(has, c.done) + 1)
-	return lost, nil
+	c.seek(max(peerReceived, c.acked, c.done) + 1)
+	return nil
 }
 
 // seek makes the frame with number n the next one to send.
@@ -155,7 +167,7 @@ func (c *Cursor) Acked(n ident.Seq) error {
 	if n <= c.acked {
 		return nil
 	}
-	c.acked = n
+	c.acked, c.stalled = n, time.Time{}
 	if n >= c.debtTo {
 		c.debt = 0
 	}
@@ -194,7 +206,7 @@ func (c *Cursor) Skip() (lost uint64) {
 		return 0
 	}
 	l.seal()
-	lost = uint64(l.next - 1 - c.done)
+	lost = c.Waiting()
 	if c.next > c.low {
 		// Beyond these the peer will have nothing to acknowledge.
 		c.debtTo = l.ring.at(c.next - 1).last()

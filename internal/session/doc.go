@@ -12,7 +12,7 @@
 //
 //	log := session.NewLog(frame.Broadcast, session.Limits{})
 //	c := log.Open()
-//	lost, err := c.Resume(open.Received, int(open.Window)) // the peer's OPEN
+//	err := c.Resume(open.Received, int(open.Window))        // the peer's OPEN
 //	n, err := log.Append(session.Message{Topic: "orders", Payload: b})
 //	frames = c.Take(frames[:0], 64<<10)                     // write them to the link
 //	err = c.Acked(acked.Number)                             // the peer's ACKED
@@ -20,10 +20,13 @@
 // The receiver's side of a lane is an [Inbox], which drops duplicates, counts losses
 // and says when to acknowledge, and an [Assembler] for messages that came in pieces:
 //
-//	lost, err := in.Start(open.First)
-//	skip, lost, err := in.Accept(e.First, e.Count, session.Cost(len(raw.Payload), e.Count))
+//	lost, err := in.Start(open.First, open.Message)
+//	skip, lost, err := in.Accept(e, session.Cost(len(raw.Payload), e.Count))
 //	in.Release(last)               // once the subscribers' queues have the run
 //	n, due := in.Ack(now, false)   // an ACKED frame to send
+//
+// Numbers count pieces, because each is acknowledged for itself. Messages are counted
+// beside them, so that every loss is told in messages, however many pieces they had.
 //
 // Three rules make a resumption exact; each cost a prototype messages before it was
 // one, and each is a test here:

@@ -8,15 +8,21 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/session"
 )
+
+// run is a frame of whole messages in a lane without pieces.
+func run(first ident.Seq, count int) frame.Events {
+	return frame.Events{First: first, Message: first, Count: count}
+}
 
 // started returns an inbox that has all up to received.
 func started(t testing.TB, received ident.Seq) *session.Inbox {
 	t.Helper()
 	in := session.NewInbox(0)
-	if lost, err := in.Start(received + 1); lost != 0 || err != nil {
+	if lost, err := in.Start(received+1, received+1); lost != 0 || err != nil {
 		t.Fatalf("Start(%d) = %d, %v", received+1, lost, err)
 	}
 	return in
@@ -24,7 +30,7 @@ func started(t testing.TB, received ident.Seq) *session.Inbox {
 
 func accept(t testing.TB, in *session.Inbox, first ident.Seq, count int) {
 	t.Helper()
-	if skip, lost, err := in.Accept(first, count, 100); skip != 0 || lost != 0 || err != nil {
+	if skip, lost, err := in.Accept(run(first, count), 100); skip != 0 || lost != 0 || err != nil {
 		t.Fatalf("Accept(%d, %d) = %d, %d, %v", first, count, skip, lost, err)
 	}
 }
@@ -54,7 +60,7 @@ func TestAccept(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			in := started(t, 10)
-			skip, lost, err := in.Accept(tt.first, tt.count, 100)
+			skip, lost, err := in.Accept(run(tt.first, tt.count), 100)
 			if skip != tt.skip || lost != tt.lost || !errors.Is(err, tt.err) || in.Received() != tt.want {
 				t.Errorf("Accept(%d, %d) after 10 = %d, %d, %v, received %d; want %d, %d, %v, %d", tt.first, tt.count,
 					skip, lost, err, in.Received(), tt.skip, tt.lost, tt.err, tt.want)
@@ -65,7 +71,7 @@ func TestAccept(t *testing.T) {
 
 func TestStart(t *testing.T) {
 	in := session.NewInbox(0)
-	if _, _, err := in.Accept(1, 1, 100); !errors.Is(err, session.ErrNotOpen) {
+	if _, _, err := in.Accept(run(1, 1), 100); !errors.Is(err, session.ErrNotOpen) {
 		t.Errorf("Accept before Start = %v, want ErrNotOpen", err)
 	}
 	for _, tt := range []struct {
@@ -81,7 +87,7 @@ func TestStart(t *testing.T) {
 		{name: "the peer gave up 9", first: 110, lost: 9, received: 109},
 		{name: "and says it again", first: 110, received: 109},
 	} {
-		lost, err := in.Start(tt.first)
+		lost, err := in.Start(tt.first, tt.first)
 		if lost != tt.lost || !errors.Is(err, tt.err) || in.Received() != tt.received {
 			t.Errorf("%s: Start(%d) = %d, %v, received %d; want %d, %v, %d",
 				tt.name, tt.first, lost, err, in.Received(), tt.lost, tt.err, tt.received)
@@ -102,21 +108,21 @@ func TestTheWindowIsEnforced(t *testing.T) {
 		}
 	}
 	in := session.NewInbox(session.WindowMin)
-	_, _ = in.Start(1)
+	_, _ = in.Start(1, 1)
 	half := session.WindowMin / 2
 	for n := ident.Seq(1); n <= 2; n++ {
-		if _, _, err := in.Accept(n, 1, half); err != nil {
+		if _, _, err := in.Accept(run(n, 1), half); err != nil {
 			t.Fatalf("Accept(%d): %v", n, err)
 		}
 	}
-	if _, _, err := in.Accept(3, 1, 1); !errors.Is(err, session.ErrWindow) || in.Received() != 2 {
+	if _, _, err := in.Accept(run(3, 1), 1); !errors.Is(err, session.ErrWindow) || in.Received() != 2 {
 		t.Errorf("Accept beyond the window = %v, received %d; want ErrWindow, 2", err, in.Received())
 	}
-	if skip, _, err := in.Accept(2, 1, half); skip != 1 || err != nil {
+	if skip, _, err := in.Accept(run(2, 1), half); skip != 1 || err != nil {
 		t.Errorf("a duplicate costs nothing: Accept = %d, %v", skip, err)
 	}
 	in.Release(2)
-	if _, _, err := in.Accept(3, 1, half); err != nil || in.Held() != 2*half {
+	if _, _, err := in.Accept(run(3, 1), half); err != nil || in.Held() != 2*half {
 		t.Errorf("Accept after a release = %v, held %d; want none, %d", err, in.Held(), 2*half)
 	}
 }
@@ -147,7 +153,7 @@ func TestAckCoversWhatIsReleasedInOrder(t *testing.T) {
 func TestLossesAreAcknowledged(t *testing.T) {
 	in := started(t, 0)
 	accept(t, in, 1, 1)
-	if lost, err := in.Start(11); lost != 9 || err != nil {
+	if lost, err := in.Start(11, 11); lost != 9 || err != nil {
 		t.Fatalf("Start(11) = %d, %v; want 9", lost, err)
 	}
 	if n, due := in.Ack(time.Unix(0, 0), true); due {
@@ -157,7 +163,7 @@ func TestLossesAreAcknowledged(t *testing.T) {
 	if n, due := in.Ack(time.Unix(0, 0), true); n != 10 || !due {
 		t.Errorf("Ack = %d, %v; want 10", n, due)
 	}
-	if lost, err := in.Start(21); lost != 10 || err != nil {
+	if lost, err := in.Start(21, 21); lost != 10 || err != nil {
 		t.Fatalf("Start(21) = %d, %v; want 10", lost, err)
 	}
 	if n, due := in.Ack(time.Unix(0, 0), false); n != 20 || !due {
@@ -189,7 +195,7 @@ func TestAckIsDue(t *testing.T) {
 			if n, due := in.Ack(begin, true); due {
 				t.Fatalf("Ack of nothing = %d", n)
 			}
-			if _, _, err := in.Accept(1, tt.count, tt.cost); err != nil {
+			if _, _, err := in.Accept(run(1, tt.count), tt.cost); err != nil {
 				t.Fatal(err)
 			}
 			in.Release(ident.Seq(tt.count))
@@ -223,7 +229,7 @@ func TestANewLinkGetsTheAckAgain(t *testing.T) {
 	if n, due := in.Ack(now, true); n != 5 || !due {
 		t.Fatalf("Ack = %d, %v; want 5", n, due)
 	}
-	if _, err := in.Start(1); err != nil {
+	if _, err := in.Start(1, 1); err != nil {
 		t.Fatal(err)
 	}
 	if n, due := in.Ack(now, false); n != 5 || !due {
@@ -264,10 +270,10 @@ func TestHostileNumbers(t *testing.T) {
 			before := in.Received()
 			n := ident.Seq(number.Draw(t, "number"))
 			if rapid.Bool().Draw(t, "start") {
-				_, _ = in.Start(n)
+				_, _ = in.Start(n, n)
 			} else {
 				count := rapid.IntRange(1, 65_536).Draw(t, "count")
-				skip, lost, err := in.Accept(n, count, session.Cost(count, count))
+				skip, lost, err := in.Accept(run(n, count), session.Cost(count, count))
 				if err == nil && skip < count {
 					held = append(held, in.Received())
 					if in.Received() != before+ident.Seq(lost)+ident.Seq(count-skip) {
@@ -293,7 +299,7 @@ func TestReceivingAllocatesNothing(t *testing.T) {
 	next, now := ident.Seq(1), time.Unix(0, 0)
 	turn := func() {
 		for range 20 {
-			_, _, _ = in.Accept(next, 100, 1000)
+			_, _, _ = in.Accept(run(next, 100), 1000)
 			next += 100
 		}
 		for i := range ident.Seq(20) {

@@ -77,7 +77,8 @@ type Message struct {
 type Log struct {
 	lane   frame.Lane
 	limits Limits
-	next   ident.Seq // number of the next message
+	next   ident.Seq // number of the next message or piece
+	count  ident.Seq // messages so far: the number of the last one, pieces not counted
 	held   int       // cost of the frames in the ring
 	full   bool      // Append refused, and nothing was freed since
 
@@ -105,9 +106,10 @@ type entry struct {
 	bytes []byte // header and payload; nil while open
 	block *block
 	first ident.Seq
-	count int // messages
-	cost  int // as Cost counts
-	refs  int // cursors that have not passed it
+	whole ident.Seq // the first message or the piece's among all messages
+	count int       // messages
+	cost  int       // as Cost counts
+	refs  int       // cursors that have not passed it
 }
 
 // last returns the number of the frame's last message.
@@ -118,14 +120,14 @@ func NewLog(lane frame.Lane, o Limits) *Log {
 	return &Log{lane: lane, limits: o.withDefaults(), next: 1, trimmed: 1}
 }
 
-// Next returns the number that the next message gets; the first is 1.
+// Next returns the number that the next message or piece gets; the first is 1.
 func (l *Log) Next() ident.Seq { return l.next }
 
 // Held returns how much the log holds, in bytes as [Cost] counts.
 func (l *Log) Held() int { return l.held }
 
 // Append numbers a message and puts it into the log. It returns the message's number,
-// or the one of its last piece where the message is cut; the receiver reports the same.
+// pieces not counted; the receiver reports the same.
 // Errors are [ErrFull], which changes nothing, and [ErrTooLarge]. Append copies the
 // payload.
 func (l *Log) Append(m Message) (ident.Seq, error) {
@@ -145,9 +147,9 @@ func (l *Log) Append(m Message) (ident.Seq, error) {
 	l.held += cost
 	e.cost += cost
 	e.count++
-	n := l.next
 	l.next++
-	return n, nil
+	l.count++
+	return l.count, nil
 }
 
 // appendSlow is Append for a message that does not fit the open frame.
@@ -161,7 +163,8 @@ func (l *Log) appendSlow(m Message) (ident.Seq, error) {
 	pieces := max(1, (len(m.Payload)+PieceMax-1)/PieceMax)
 	if len(l.cursors) == 0 {
 		l.next += ident.Seq(pieces)
-		return l.next - 1, nil
+		l.count++
+		return l.count, nil
 	}
 	last := len(m.Payload) - (pieces-1)*PieceMax
 	payloads := pieces*bare(m) + (pieces-1)*frame.PayloadSize(PieceMax) + frame.PayloadSize(last)
@@ -170,6 +173,7 @@ func (l *Log) appendSlow(m Message) (ident.Seq, error) {
 		l.full = true
 		return 0, ErrFull
 	}
+	l.count++
 	l.begin(m, m.Payload[:min(len(m.Payload), PieceMax)], pieces > 1)
 	for at := PieceMax; at < len(m.Payload); at += PieceMax {
 		end := min(at+PieceMax, len(m.Payload))
@@ -178,13 +182,14 @@ func (l *Log) appendSlow(m Message) (ident.Seq, error) {
 	if pieces > 1 {
 		l.seal() // the last piece keeps to itself, too
 	}
-	return l.next - 1, nil
+	return l.count, nil
 }
 
 // bare returns the length of the payload of a frame for m whose run is empty.
 func bare(m Message) int { return frame.EventsOverhead(len(m.Topic)) - frame.HeaderSize }
 
-// begin seals the open frame and opens one that holds payload as its first message.
+// begin seals the open frame and opens one that holds payload as its first message,
+// which is counted already.
 func (l *Log) begin(m Message, payload []byte, more bool) {
 	l.seal()
 	size := frame.EventsOverhead(len(m.Topic)) + frame.PayloadSize(len(payload))
@@ -193,12 +198,15 @@ func (l *Log) begin(m Message, payload []byte, more bool) {
 		l.tail = l.block.buf[:0]
 	}
 	l.tail = frame.BeginEvents(l.tail, frame.Events{
-		Lane: l.lane, More: more, First: l.next, Codec: m.Codec, Class: m.Class, Topic: []byte(m.Topic),
+		Lane: l.lane, More: more, First: l.next, Message: l.count, Codec: m.Codec, Class: m.Class,
+		Topic: []byte(m.Topic),
 	})
 	l.tail = frame.AppendPayload(l.tail, payload)
 	cost := Cost(len(l.tail)-frame.HeaderSize, 1)
 	l.block.users++
-	l.open = l.ring.push(entry{block: l.block, first: l.next, count: 1, cost: cost, refs: len(l.cursors)})
+	l.open = l.ring.push(entry{
+		block: l.block, first: l.next, whole: l.count, count: 1, cost: cost, refs: len(l.cursors),
+	})
 	l.topic, l.codec, l.class = m.Topic, m.Codec, m.Class
 	l.held += cost
 	l.next++
@@ -256,8 +264,9 @@ func (l *Log) Open() *Cursor {
 // Stalled returns the cursor that has kept a full log from taking more for the longest
 // time, and since when; nil if the log is not full. It is to be called when Append
 // returned [ErrFull], and again until Append succeeds: the time of a cursor begins with
-// the first call that sees it and again with each acknowledgement. Of equals the oldest
-// cursor comes first.
+// the first call that sees it and again with each acknowledgement. Neither a Skip nor a
+// new link ends it: who takes nothing holds the others up once, not each time that the log
+// is full. Of equals the oldest cursor comes first.
 func (l *Log) Stalled(now time.Time) (c *Cursor, since time.Time) {
 	if !l.full {
 		return nil, time.Time{}
@@ -266,8 +275,8 @@ func (l *Log) Stalled(now time.Time) (c *Cursor, since time.Time) {
 		if d.low != l.ring.low {
 			continue // others hold more
 		}
-		if d.stalled.IsZero() || d.stalledAt != d.done {
-			d.stalled, d.stalledAt = now, d.done
+		if d.stalled.IsZero() {
+			d.stalled = now
 		}
 		if c == nil || d.stalled.Before(since) {
 			c, since = d, d.stalled

@@ -21,13 +21,11 @@ func open(t testing.TB, log *session.Log) *session.Cursor {
 }
 
 // resume gives c a new link to a peer that has all up to received.
-func resume(t testing.TB, c *session.Cursor, received ident.Seq) (lost uint64) {
+func resume(t testing.TB, c *session.Cursor, received ident.Seq) {
 	t.Helper()
-	lost, err := c.Resume(received, session.WindowDefault)
-	if err != nil {
+	if err := c.Resume(received, session.WindowDefault); err != nil {
 		t.Fatalf("Resume(%d): %v", received, err)
 	}
-	return lost
 }
 
 // publish appends messages of size bytes.
@@ -163,6 +161,10 @@ func TestACursorBeginsWithTheNextMessage(t *testing.T) {
 	if a.First() != 5 || b.First() != 7 {
 		t.Errorf("First = %d and %d, want 5 and 7", a.First(), b.First())
 	}
+	if a.Message() != 4 || b.Message() != 6 || a.Waiting() != 3 || b.Waiting() != 1 {
+		t.Errorf("Message = %d and %d with %d and %d waiting, want 4 and 6 with 3 and 1",
+			a.Message(), b.Message(), a.Waiting(), b.Waiting())
+	}
 	got := describe(t, a.Take(nil, 1<<20)) + " | " + describe(t, b.Take(nil, 1<<20))
 	if want := "5-6 a, 7 a | 7 a"; got != want {
 		t.Errorf("frames = %s, want %s", got, want)
@@ -185,11 +187,11 @@ func TestTheWindowIsKept(t *testing.T) {
 	c := l.Open()
 	publish(t, l, "a", 4, 16_000)
 	cost := l.Held() / 4
-	_, _ = c.Resume(0, 2*cost)
+	_ = c.Resume(0, 2*cost)
 	got := []string{describe(t, c.Take(nil, 1<<20))}
 	acked(t, c, 1)
 	got = append(got, describe(t, c.Take(nil, 1<<20)))
-	_, _ = c.Resume(3, 2*cost) // 2 and 3 are there, unacknowledged
+	_ = c.Resume(3, 2*cost) // 2 and 3 are there, unacknowledged
 	got = append(got, describe(t, c.Take(nil, 1<<20)))
 	acked(t, c, 2)
 	got = append(got, describe(t, c.Take(nil, 1<<20)))
@@ -223,7 +225,7 @@ func TestAppendRefuses(t *testing.T) {
 	c.Take(nil, 1<<20)
 	acked(t, c, 1)
 	publish(t, l, "a", 1, 10)
-	if want := session.Cost(18+1+11-4, 1); l.Held() != want {
+	if want := session.Cost(26+1+11-4, 1); l.Held() != want {
 		t.Errorf("Held = %d, want %d", l.Held(), want)
 	}
 }
@@ -245,7 +247,7 @@ func TestTheSlowestHoldsTheLog(t *testing.T) {
 		fast.Take(nil, 1<<20)
 		acked(t, fast, l.Next()-1)
 	}
-	// Each counts 1,002 bytes of its run and the overhead; 16 share a frame's 18 bytes.
+	// Each counts 1,002 bytes of its run and the overhead; 16 share a frame's 26 bytes.
 	if want := 100_000 / session.Cost(1002, 1); published < want-2 || published > want {
 		t.Errorf("log took %d messages, want about %d", published, want)
 	}
@@ -273,6 +275,16 @@ func TestTheSlowestHoldsTheLog(t *testing.T) {
 	}
 	if c, _ := l.Stalled(later); c != nil {
 		t.Errorf("Stalled = %p after Skip", c)
+	}
+	for { // the log fills again, and slow has still taken nothing
+		if _, err := l.Append(session.Message{Topic: "a", Payload: make([]byte, 1000)}); err != nil {
+			break
+		}
+		fast.Take(nil, 1<<20)
+		acked(t, fast, l.Next()-1)
+	}
+	if c, since := l.Stalled(later.Add(time.Hour)); c != slow || !since.Equal(later) {
+		t.Errorf("Stalled = %p since %v, want %p since %v, as before the Skip", c, since, slow, later)
 	}
 }
 
@@ -306,11 +318,11 @@ func TestCloseGivesUpWhatOnlyTheCursorHeld(t *testing.T) {
 	publish(t, l, "a", 1, 10)
 	b.Close()
 	b.Close()
-	if want := session.Cost(18+1+11-4, 1); l.Held() != want {
+	if want := session.Cost(26+1+11-4, 1); l.Held() != want {
 		t.Errorf("Held = %d, want %d for the message that a lacks", l.Held(), want)
 	}
-	if lost, err := b.Resume(9, 1<<20); lost != 0 || err != nil || b.Skip() != 0 || b.Acked(9) != nil {
-		t.Errorf("a closed cursor does something: %d, %v", lost, err)
+	if err := b.Resume(9, 1<<20); err != nil || b.Skip() != 0 || b.Waiting() != 0 || b.Acked(9) != nil {
+		t.Errorf("a closed cursor does something: %v, %d wait", err, b.Waiting())
 	}
 	publish(t, l, "a", 1, 10)
 	if got := b.Take(nil, 1<<20); b.Pending() || len(got) != 0 {

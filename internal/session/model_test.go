@@ -21,6 +21,7 @@ type world struct {
 	t         rapid.TB
 	log       *session.Log
 	published map[ident.Seq]session.Message // by the last number
+	messages  map[ident.Seq]ident.Seq       // the number of each without pieces, by the last
 	receivers []*receiver
 	now       time.Time
 	seed      maphash.Seed
@@ -65,6 +66,7 @@ func newWorld(t rapid.TB, bytesMax int) *world {
 		t:         t,
 		log:       session.NewLog(frame.Broadcast, session.Limits{BytesMax: bytesMax}),
 		published: make(map[ident.Seq]session.Message),
+		messages:  make(map[ident.Seq]ident.Seq),
 		now:       time.Unix(1000, 0),
 		seed:      maphash.MakeSeed(),
 		pattern:   pattern(101_000),
@@ -88,11 +90,11 @@ func (w *world) publish(topic string, size int) {
 	n, err := w.log.Append(m)
 	switch pieces := max(1, (size+session.PieceMax-1)/session.PieceMax); {
 	case errors.Is(err, session.ErrFull) && held > 0 && w.log.Next() == first && w.log.Held() == held:
-	case err != nil || n != first+ident.Seq(pieces)-1 || w.log.Next() != n+1:
+	case err != nil || n != ident.Seq(len(w.published))+1 || w.log.Next() != first+ident.Seq(pieces):
 		w.t.Fatalf("Append(%q, %d bytes) = %d, %v with next number %d, was %d and %d held",
 			topic, size, n, err, w.log.Next(), first, held)
 	default:
-		w.published[n] = m
+		w.published[w.log.Next()-1], w.messages[w.log.Next()-1] = m, n
 	}
 }
 
@@ -132,11 +134,11 @@ func (r *receiver) read() {
 	if err != nil {
 		t.Fatalf("frame %x: %v", b, err)
 	}
-	skip, lost, err := r.inbox.Accept(e.First, e.Count, session.Cost(len(raw.Payload), e.Count))
+	skip, lost, err := r.inbox.Accept(e, session.Cost(len(raw.Payload), e.Count))
 	if err != nil {
 		t.Fatalf("Accept(%d, %d) after %d: %v", e.First, e.Count, r.at, err)
 	}
-	r.lose(lost)
+	r.lose(lost, e.First-1)
 	if skip == e.Count {
 		return
 	}
@@ -144,7 +146,9 @@ func (r *receiver) read() {
 		t.Fatalf("run from %d, skip %d, lost %d: want number %d", e.First, skip, lost, want)
 	}
 	r.deliver(e, skip)
-	r.held = append(r.held, r.at)
+	if !e.More {
+		r.held = append(r.held, r.at) // with all its pieces
+	}
 }
 
 // deliver compares the messages of a run with what was published under their numbers.
@@ -165,10 +169,15 @@ func (r *receiver) deliver(e frame.Events, skip int) {
 	for ; len(run) > 0; skip-- {
 		var p []byte
 		if p, run = frame.NextPayload(run); skip > 0 {
+			e.Message++
 			continue
 		}
 		r.at++
 		want, ok := r.w.published[r.at]
+		if r.w.messages[r.at] != e.Message {
+			r.w.t.Fatalf("number %d is message %d, want %d", r.at, e.Message, r.w.messages[r.at])
+		}
+		e.Message++
 		if !ok || string(e.Topic) != want.Topic || e.Codec != want.Codec || !bytes.Equal(p, want.Payload) {
 			r.w.t.Fatalf("number %d: got %d bytes on %q, want %d on %q (published: %v)",
 				r.at, len(p), e.Topic, len(want.Payload), want.Topic, ok)
@@ -177,16 +186,23 @@ func (r *receiver) deliver(e frame.Events, skip int) {
 	}
 }
 
-// lose counts a loss that the inbox reported; only Skip may be the cause.
-func (r *receiver) lose(n uint64) {
+// lose counts a loss that the inbox reported, up to number to; only Skip may be the
+// cause. A message whose first pieces came counts as one.
+func (r *receiver) lose(n uint64, to ident.Seq) {
+	want := uint64(0)
+	for k := range r.w.published {
+		if k > r.at && k <= to {
+			want++
+		}
+	}
+	if n != want || n > 0 && !r.skipped {
+		r.w.t.Fatalf("%d messages lost from %d up to %d, want %d; skipped: %v", n, r.at, to, want, r.skipped)
+	}
 	if n == 0 {
 		return
 	}
-	if !r.skipped {
-		r.w.t.Fatalf("%d messages lost after %d without a Skip", n, r.at)
-	}
 	r.lost += n
-	r.at += ident.Seq(n)
+	r.at = to
 	r.pieces.Reset()
 }
 
@@ -237,23 +253,18 @@ func (r *receiver) reset() {
 
 // connect exchanges OPEN over a new link.
 func (r *receiver) connect() {
-	received, first := r.inbox.Received(), r.cursor.First()
+	received, first, message := r.inbox.Received(), r.cursor.First(), r.cursor.Message()
 	if received == 0 {
 		received = r.start // a fresh inbox knows nothing; the cursor begins where it does
 	}
-	said, err := r.cursor.Resume(received, r.inbox.Window())
-	if err != nil {
+	if err := r.cursor.Resume(received, r.inbox.Window()); err != nil {
 		r.w.t.Fatalf("Resume(%d): %v", received, err)
 	}
-	lost, err := r.inbox.Start(first)
+	lost, err := r.inbox.Start(first, message)
 	if err != nil {
-		r.w.t.Fatalf("Start(%d): %v", first, err)
+		r.w.t.Fatalf("Start(%d, %d): %v", first, message, err)
 	}
-	if said != lost {
-		r.w.t.Fatalf("OPEN with %d against %d: the sender says %d are lost, the receiver %d",
-			first, received, said, lost)
-	}
-	r.lose(lost)
+	r.lose(lost, first-1)
 }
 
 // drain carries everything to the far end and the acknowledgements back. After a Skip
@@ -291,8 +302,11 @@ func (r *receiver) check() {
 			want++
 		}
 	}
-	if r.lost == 0 && r.messages != want {
-		r.w.t.Fatalf("delivered %d messages of %d", r.messages, want)
+	if r.messages+int(r.lost) != want {
+		r.w.t.Fatalf("delivered %d messages and lost %d of %d", r.messages, r.lost, want)
+	}
+	if r.cursor.Waiting() != 0 {
+		r.w.t.Fatalf("%d messages wait at the end", r.cursor.Waiting())
 	}
 	if r.inbox.Held() != 0 {
 		r.w.t.Fatalf("inbox holds %d bytes at the end", r.inbox.Held())

@@ -30,7 +30,7 @@ const (
 	EventPublish Event = "publish" // Message took the numbers First to Last of Lane, for Peer if direct
 	EventOpen    Event = "open"    // the session with Peer begins: Lane starts at First
 	EventDeliver Event = "deliver" // Message of Peer, numbers First to Last of Lane
-	EventLost    Event = "lost"    // Count messages or pieces of Peer will not come
+	EventLost    Event = "lost"    // Count messages of Peer will not come
 	EventEnd     Event = "end"     // the session with Peer is over at this node
 	EventMemory  Event = "memory"  // the fullest send log of the run held Count bytes
 )

@@ -40,7 +40,6 @@ type pairing struct {
 type inbox struct {
 	*session.Inbox
 	pieces session.Assembler
-	first  ident.Seq // of the message in pieces
 	began  bool
 }
 
@@ -63,7 +62,7 @@ func (p *pairing) begin(l *link) {
 	var o frame.Open
 	for i := range o.Lanes {
 		o.Lanes[i] = frame.OpenLane{
-			First: p.out[i].First(), Received: p.in[i].Received(), Window: uint32(p.in[i].Window()),
+			First: p.out[i].First(), Message: p.out[i].Message(), Received: p.in[i].Received(), Window: uint32(p.in[i].Window()),
 		}
 		if p.node.bugs(BugNoDedupe) && p.resumed {
 			o.Lanes[i].Received -= min(o.Lanes[i].Received, 1) // an OPEN that is a little stale
@@ -76,15 +75,14 @@ func (p *pairing) begin(l *link) {
 func (p *pairing) open(o frame.Open) {
 	for i, lane := range o.Lanes {
 		in := p.in[i]
-		before := in.Received()
-		lost, err := in.Start(lane.First)
+		lost, err := in.Start(lane.First, lane.Message)
 		p.node.must(err)
 		if !in.began {
 			in.began = true
-			p.node.record(Entry{Event: EventOpen, Peer: p.number, Lane: uint8(i), First: uint64(lane.First)})
+			p.node.record(Entry{Event: EventOpen, Peer: p.number, Lane: uint8(i), First: uint64(lane.Message)})
 		}
-		p.lost(frame.Lane(i), before, lost)
-		_, err = p.out[i].Resume(lane.Received, int(lane.Window))
+		p.lost(frame.Lane(i), lost)
+		err = p.out[i].Resume(lane.Received, int(lane.Window))
 		p.node.must(err)
 	}
 	if p.node.bugs(BugForgetful) && p.resumed {
@@ -95,18 +93,13 @@ func (p *pairing) open(o frame.Open) {
 	p.flush()
 }
 
-// lost reports what will not come after the number before. Pieces of a message whose
-// rest is lost are lost with it.
-func (p *pairing) lost(lane frame.Lane, before ident.Seq, count uint64) {
+// lost reports what will not come. Pieces of a message whose rest is lost are lost with
+// it.
+func (p *pairing) lost(lane frame.Lane, count uint64) {
 	if count == 0 {
 		return
 	}
-	in := p.in[lane]
-	if in.first != 0 {
-		count += uint64(before - in.first + 1)
-		in.first = 0
-		in.pieces.Reset()
-	}
+	p.in[lane].pieces.Reset()
 	if !p.node.bugs(BugQuietLoss) {
 		p.node.record(Entry{Event: EventLost, Peer: p.number, Lane: uint8(lane), Count: count})
 	}
@@ -129,16 +122,15 @@ func (p *pairing) flush() {
 // events takes one frame of events.
 func (p *pairing) events(e frame.Events, size int) {
 	in := p.in[e.Lane]
-	before := in.Received()
-	skip, lost, err := in.Accept(e.First, e.Count, session.Cost(size, e.Count))
+	skip, lost, err := in.Accept(e, session.Cost(size, e.Count))
 	p.node.must(err)
 	last := e.First + ident.Seq(e.Count) - 1
-	p.lost(e.Lane, before, lost)
+	p.lost(e.Lane, lost)
 	if skip == e.Count && !p.node.bugs(BugNoDedupe) {
 		return
 	}
 	p.deliver(in, e, skip)
-	if skip < e.Count {
+	if skip < e.Count && !e.More {
 		in.Release(last)
 	}
 	p.acknowledge(false)
@@ -147,15 +139,11 @@ func (p *pairing) events(e frame.Events, size int) {
 // deliver hands the messages of a frame to the subscriber, who always has room.
 func (p *pairing) deliver(in *inbox, e frame.Events, skip int) {
 	if in.pieces.Wants(e) {
-		if in.first == 0 {
-			in.first = e.First
-		}
 		run, err := in.pieces.Add(e)
 		p.node.must(err)
 		if run != nil {
 			payload, _ := frame.NextPayload(run)
-			p.delivered(e.Lane, in.first, e.First, payload)
-			in.first = 0
+			p.delivered(e.Lane, e.Message, payload)
 		}
 		return
 	}
@@ -169,20 +157,20 @@ func (p *pairing) deliver(in *inbox, e frame.Events, skip int) {
 		var payload []byte
 		payload, rest = frame.NextPayload(rest)
 		if i >= skip || p.node.bugs(BugNoDedupe) {
-			run = append(run, message{e.First + ident.Seq(i), payload})
+			run = append(run, message{e.Message + ident.Seq(i), payload})
 		}
 	}
 	if p.node.bugs(BugReorder) && len(run) > 1 {
 		run[0], run[1] = run[1], run[0]
 	}
 	for _, m := range run {
-		p.delivered(e.Lane, m.number, m.number, m.payload)
+		p.delivered(e.Lane, m.number, m.payload)
 	}
 }
 
-func (p *pairing) delivered(lane frame.Lane, first, last ident.Seq, payload []byte) {
+func (p *pairing) delivered(lane frame.Lane, number ident.Seq, payload []byte) {
 	p.node.record(Entry{
-		Event: EventDeliver, Peer: p.number, Lane: uint8(lane), First: uint64(first), Last: uint64(last),
+		Event: EventDeliver, Peer: p.number, Lane: uint8(lane), First: uint64(number), Last: uint64(number),
 		Message: readMessage(payload),
 	})
 }

@@ -52,8 +52,7 @@ func (n *node) publish() {
 // append puts a message into a log. A full one refuses it, which is an answer too; a
 // member that holds up the broadcasts of all for long loses what it has not taken.
 func (n *node) append(log *session.Log, m session.Message, e Entry) {
-	first := log.Next()
-	last, err := log.Append(m)
+	number, err := log.Append(m)
 	if errors.Is(err, session.ErrFull) {
 		slowest, since := log.Stalled(n.now())
 		if log == n.broadcast && n.now().Sub(since) >= stallMax {
@@ -63,7 +62,7 @@ func (n *node) append(log *session.Log, m session.Message, e Entry) {
 	}
 	n.peak = max(n.peak, log.Held())
 	n.must(err)
-	e.Event, e.First, e.Last = EventPublish, uint64(first), uint64(last)
+	e.Event, e.First, e.Last = EventPublish, uint64(number), uint64(number)
 	n.record(e)
 }
 
