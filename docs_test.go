@@ -47,8 +47,8 @@ func TestDocsNameTestsThatExist(t *testing.T) {
 			tests[dir][m[1]] = true
 		}
 	})
-	// A folder in backquotes holds for the names up to the next semicolon.
-	word := regexp.MustCompile("`(internal/\\w+|test/\\w+|(?:Test|Fuzz)\\w+)`|;|\n\n")
+	// A folder in backquotes holds for the names up to the next semicolon or row of a table.
+	word := regexp.MustCompile("`(internal/\\w+|test/\\w+|(?:Test|Fuzz)\\w+)`|;|\\|\n|\n\n")
 	named := 0
 	walk(t, ".md", func(path, text string) {
 		dir := "."
