@@ -231,6 +231,42 @@ func TestEachQueueHasItsOwnBytes(t *testing.T) {
 	}
 }
 
+// TestReadersMayWriteAtOnce: a reader may have its bytes, and write to them, while
+// Deliver still copies for the others.
+func TestReadersMayWriteAtOnce(t *testing.T) {
+	const runs = 300
+	box := mailbox.New()
+	s := newSender(box, 1, frame.Broadcast)
+	var wg sync.WaitGroup
+	for range 3 {
+		q := subscribe(t, box, "a", mailbox.Options{Policy: mailbox.Block})
+		wg.Go(func() {
+			for n := 1; n <= runs; {
+				batch, err := q.Next(t.Context())
+				if err != nil {
+					t.Errorf("Next: %v", err)
+					return
+				}
+				for _, e := range batch {
+					p, _ := frame.NextPayload(e.Data)
+					if got := strings.TrimRight(string(p), " "); got != fmt.Sprint(n) {
+						t.Errorf("message %d holds %q", n, got)
+						return
+					}
+					clear(e.Data)
+					n++
+				}
+			}
+		})
+	}
+	for range runs {
+		r := s.run(1, 2000)
+		r.Owned = true
+		box.Deliver(&s.route, []byte("a"), r, s)
+	}
+	wg.Wait()
+}
+
 // TestPolicies drives a queue of 4 messages beyond its limit.
 func TestPolicies(t *testing.T) {
 	const lagged = "mailbox: subscription fell behind"
@@ -250,6 +286,8 @@ func TestPolicies(t *testing.T) {
 		{name: "DropOldest drops runs and a part", policy: mailbox.DropOldest, runs: []int{1, 2, 3, 1}, released: []ident.Seq{1, 3, 6, 7}, want: "a1:-3 a1:4-6 a1:7", dropped: 3},
 		{name: "DropOldest cuts a run that is too large", policy: mailbox.DropOldest, runs: []int{1, 9}, released: []ident.Seq{1, 10}, want: "a1:-6 a1:7-10", dropped: 6},
 		{name: "Fail ends after what fits", policy: mailbox.Fail, runs: []int{3, 1, 2, 1}, released: []ident.Seq{3, 4, 6, 7}, want: "a1:1-3 a1:4 a1:-2 | " + lagged, dropped: 2},
+		{name: "Fail takes what fits of a run", policy: mailbox.Fail, runs: []int{3, 5, 1}, released: []ident.Seq{3, 8, 9}, want: "a1:1-3 a1:4 a1:-4 | " + lagged, dropped: 4},
+		{name: "Fail takes what fits of the first run", policy: mailbox.Fail, runs: []int{9}, released: []ident.Seq{9}, want: "a1:1-4 a1:-5 | " + lagged, dropped: 5},
 		{name: "Fail takes what fits", policy: mailbox.Fail, runs: []int{4}, released: []ident.Seq{4}, want: "a1:1-4"},
 	}
 	for _, tt := range tests {

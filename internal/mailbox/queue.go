@@ -52,8 +52,9 @@ func (q *Queue) add(e *Entry, owed *release) (failed bool) {
 	full := l.full(e, &q.opts)
 	policy := q.opts.Policy.forLane(e.Lane)
 	if full && policy == Fail {
-		q.box.dropped.Add(uint64(e.Count))
-		q.fail(Loss{From: e.From, Topic: e.Topic, Lane: e.Lane, Count: uint64(e.Count)})
+		over := e.Count - q.takeSome(l, e)
+		q.box.dropped.Add(uint64(over))
+		q.fail(Loss{From: e.From, Topic: e.Topic, Lane: e.Lane, Count: uint64(over)})
 		return true
 	}
 	e.order = q.order
@@ -69,6 +70,24 @@ func (q *Queue) add(e *Entry, owed *release) (failed bool) {
 		q.box.dropped.Add(l.dropOldest(&q.opts, &q.lost, &q.box.depot))
 	}
 	return false
+}
+
+// takeSome adds the messages of a run that fit, and returns how many there are. It is a
+// matter of chance how messages come together in runs, and none of the reader's.
+func (q *Queue) takeSome(l *lane, e *Entry) (taken int) {
+	if taken = q.opts.MessagesMax - l.messages; taken <= 0 || l.bytes+len(e.Data) > q.opts.BytesMax {
+		return 0
+	}
+	some := *e
+	some.order, some.hold, some.Count = q.order, nil, taken
+	rest := e.Data
+	for range taken {
+		_, rest = frame.NextPayload(rest)
+	}
+	some.Data = e.Data[:len(e.Data)-len(rest)]
+	q.order++
+	l.push(&some)
+	return taken
 }
 
 // fail ends the subscription after a last loss. The caller holds mu.

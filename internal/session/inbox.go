@@ -106,7 +106,7 @@ func (i *Inbox) missing(numbers uint64, message ident.Seq) (lost uint64, err err
 		most++ // the one whose first pieces came
 	}
 	if lost = uint64(message - 1 - i.whole); message <= i.whole || lost > most || lost == 0 && numbers > 0 {
-		return 0, fmt.Errorf("%w: message %d after %d, with %d numbers between", ErrNumber, message, i.whole, numbers)
+		return 0, fmt.Errorf("%w: message %d after %d and %d numbers", ErrNumber, message, i.whole, numbers)
 	}
 	return lost, nil
 }

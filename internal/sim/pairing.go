@@ -62,7 +62,8 @@ func (p *pairing) begin(l *link) {
 	var o frame.Open
 	for i := range o.Lanes {
 		o.Lanes[i] = frame.OpenLane{
-			First: p.out[i].First(), Message: p.out[i].Message(), Received: p.in[i].Received(), Window: uint32(p.in[i].Window()),
+			First: p.out[i].First(), Message: p.out[i].Message(),
+			Received: p.in[i].Received(), Window: uint32(p.in[i].Window()),
 		}
 		if p.node.bugs(BugNoDedupe) && p.resumed {
 			o.Lanes[i].Received -= min(o.Lanes[i].Received, 1) // an OPEN that is a little stale
@@ -79,7 +80,8 @@ func (p *pairing) open(o frame.Open) {
 		p.node.must(err)
 		if !in.began {
 			in.began = true
-			p.node.record(Entry{Event: EventOpen, Peer: p.number, Lane: uint8(i), First: uint64(lane.Message)})
+			begin := Entry{Event: EventOpen, Peer: p.number, Lane: uint8(i), First: uint64(lane.Message)}
+			p.node.record(begin)
 		}
 		p.lost(frame.Lane(i), lost)
 		err = p.out[i].Resume(lane.Received, int(lane.Window))
