@@ -38,9 +38,6 @@ func (c *cluster) attacker(i int) *attacker {
 	return &attacker{cluster: c, ip: ip(i), key: key, inc: 7}
 }
 
-// id is the node ID that follows from the key.
-func (a *attacker) id() espial.NodeID { return espial.NodeID(a.key.ID()) }
-
 // config is that of a well-behaved end of TLS.
 func (a *attacker) config() *tls.Config {
 	a.Helper()
