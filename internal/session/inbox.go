@@ -14,8 +14,8 @@ import (
 // that waits for acknowledgements pays at most; the others keep an ACKED frame below a
 // hundredth of what it acknowledges.
 const (
-	AckBytes    = 64 << 10 // as Cost counts
-	AckMessages = 1024
+	AckBytes    = 256 << 10 // as Cost counts
+	AckMessages = 4096
 	AckDelay    = 20 * time.Millisecond
 )
 
@@ -261,7 +261,7 @@ func (i *Inbox) Ack(now time.Time, force bool) (n ident.Seq, due bool) {
 	if i.since.IsZero() {
 		i.since = now
 	}
-	if !force && !i.owed && i.bytes < AckBytes && i.released-i.told < AckMessages &&
+	if !force && !i.owed && i.bytes < min(AckBytes, i.window/4) && i.released-i.told < AckMessages &&
 		now.Before(i.since.Add(AckDelay)) {
 		return 0, false
 	}

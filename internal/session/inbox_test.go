@@ -185,9 +185,9 @@ func TestAckIsDue(t *testing.T) {
 		{name: "after 20 ms", count: 1, cost: 100, after: 20 * time.Millisecond, want: true},
 		{name: "with other traffic", count: 1, cost: 100, force: true, want: true},
 		{name: "not for 1,023 messages", count: 1023, cost: 100},
-		{name: "for 1,024 messages", count: 1024, cost: 100, want: true},
-		{name: "not for a byte less than 64 KiB", count: 1, cost: 64<<10 - 1},
-		{name: "for 64 KiB", count: 1, cost: 64 << 10, want: true},
+		{name: "for 4,096 messages", count: 4096, cost: 100, want: true},
+		{name: "not for a byte less than 256 KiB", count: 1, cost: 256<<10 - 1},
+		{name: "for 256 KiB", count: 1, cost: 256 << 10, want: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
