@@ -166,8 +166,12 @@ func (e *Engine) admit(ctx context.Context, c *link.Conn, d core.Dial, ready fun
 	}
 	if _, refused := errors.AsType[*link.RefusedError](err); !refused {
 		e.dropped.handshakes.Add(1)
-		if log := e.throttled(classAdmission); log != nil {
-			log.Warn("admission failed", "peer", c.Peer().Short(), "err", err)
+		// A node that looks for whoever had this address before hangs up when it finds
+		// another: once a minute and for life, so that it is nothing to warn of.
+		if !errors.Is(err, io.EOF) {
+			if log := e.throttled(classAdmission); log != nil {
+				log.Warn("admission failed", "peer", c.Peer().Short(), "err", err)
+			}
 		}
 		e.done(d, dial.Outcome{Kind: dial.Failed, ID: c.Peer()})
 	}

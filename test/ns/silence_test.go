@@ -70,6 +70,12 @@ func TestAKilledProcessIsMissedAtOnce(t *testing.T) {
 			}
 		}
 	}
+	for _, n := range nodes {
+		// Those who look for the killed ones find others at their addresses.
+		if strings.Contains(n.Messages(), "admission failed") {
+			t.Errorf("%s warns of its own cluster\n%s", n.Name, n.Report())
+		}
+	}
 	slices.Sort(suspicions)
 	slices.Sort(removals)
 	t.Logf("suspected after %v, %v at most; removed after %v, %v at most (%d times)",
