@@ -52,7 +52,7 @@ func (f *nodeFlags) network(fs *pflag.FlagSet) {
 	fs.StringVar(&f.listen, "listen", "",
 		"take links at `IP:PORT` (default 0.0.0.0:27272, a free port if taken)")
 	fs.StringVar(&f.advertise, "advertise", "", "tell others this `ADDR`, interface or subnet of this host")
-	fs.StringSliceVar(&f.join, "join", nil, "try `HOST:PORT` as well; repeatable, or separated by commas")
+	fs.StringSliceVar(&f.join, "join", nil, "try `HOST:PORT` as well; repeatable, or with commas")
 	fs.StringSliceVar(&f.discover, "discover", []string{"multicast"},
 		"find others by this `SOURCE`: multicast or none; repeatable")
 	fs.StringVar(&f.keyFile, "key-file", "",
@@ -67,7 +67,7 @@ func (f *nodeFlags) network(fs *pflag.FlagSet) {
 // identity adds the flags by which a node presents itself and judges others.
 func (f *nodeFlags) identity(fs *pflag.FlagSet) {
 	fs.StringVar(&f.name, "name", "", "`NAME` of the node (default the host's name)")
-	fs.StringSliceVar(&f.meta, "meta", nil, "tell every member `KEY=VALUE`; repeatable, or separated by commas")
+	fs.StringSliceVar(&f.meta, "meta", nil, "tell every member `KEY=VALUE`; repeatable, or with commas")
 	fs.BoolVar(&f.ineligible, "ineligible", false, "never lead")
 	fs.StringVar(&f.admit, "admit", "",
 		"let sh -c `COMMAND` decide who may join: exit 0 admits, the last line says why")
