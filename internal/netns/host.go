@@ -28,16 +28,21 @@ type Host struct {
 	nodes   int // started so far
 }
 
-// mkdir makes a folder that lives as long as the test. The folder of a test itself has a name
-// too long for a Unix socket.
+// mkdir makes a folder that lives as long as the test.
 func (h *Host) mkdir() string {
 	h.segment.t.Helper()
-	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", prefix, os.Getpid()))
+	dir, err := Folder()
 	if err != nil {
-		h.segment.t.Fatalf("make a folder for sockets: %v", err)
+		h.segment.t.Fatalf("make a folder: %v", err)
 	}
 	h.segment.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
+}
+
+// Folder makes a temporary folder that the caller removes, or the next run if this one is
+// killed. Unlike that of a test its path is short enough for a Unix socket.
+func Folder() (string, error) {
+	return os.MkdirTemp("", fmt.Sprintf("%s%d-", prefix, os.Getpid()))
 }
 
 // Command returns a command that will run in the host, with an environment of its own. It

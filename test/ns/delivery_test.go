@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -64,6 +65,8 @@ func TestAKilledReceiverLeavesItsMessagesInDoubt(t *testing.T) {
 	sender := s.Host(1).Start(program("sender", strconv.Itoa(100_000))...)
 	first.Wait(startMax, netns.Match{Kind: "first", Reason: direct})
 	wait(500 * time.Millisecond) // in the middle of the stream
+	first.Signal(syscall.SIGSTOP)
+	wait(100 * time.Millisecond) // what is sent now is acknowledged by nobody
 	first.Kill()
 	sender.Wait(silentMax, netns.Match{Kind: "removed_node", Cause: "failed"})
 	next := s.Host(2).Start(program("receiver", key)...)

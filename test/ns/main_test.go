@@ -52,7 +52,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	dir, err := os.MkdirTemp("", "espial")
+	dir, err := netns.Folder()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
