@@ -28,7 +28,8 @@ type checker struct {
 	procs    map[int]*procTruth
 	cuts     map[path]*cutTruth
 	calm     bool
-	lossy    bool // segments get lost
+	views    uint64 // hash of the records in the first view at the end
+	lossy    bool   // segments get lost
 	accepted map[pair]bool
 	listed   map[pair]bool // added and not removed since
 	linked   map[pair]bool // peer_added and not peer_removed since
@@ -184,6 +185,12 @@ func (k *checker) m3(e Entry) {
 	}
 	if !slices.Equal(e.Peers, want) {
 		k.fail("M3", e.Node, "the view is %v, running are %v", e.Peers, want)
+	}
+	if k.views == 0 {
+		k.views = e.Count
+	}
+	if e.Count != k.views {
+		k.fail("M3", e.Node, "the records in the view are not those of the others")
 	}
 	want = slices.DeleteFunc(want, func(n int) bool { return n == e.Node })
 	if !slices.Equal(e.Links, want) {

@@ -104,6 +104,16 @@ func TestKilledProcess(t *testing.T) {
 	})
 }
 
+func TestKilledProcessOfMany(t *testing.T) {
+	each(t, 3, func(t *testing.T, seed uint64) {
+		h := quietly(t, sim.Config{Seed: seed, Nodes: 40, Faults: []sim.Fault{
+			{At: fault, Last: sim.Never, Kind: sim.Kill, A: 20 + int(seed)},
+		}})
+		within(t, h, "suspected_node", fault, 39, 20*time.Millisecond)
+		within(t, h, "removed_node", fault, 39, 200*time.Millisecond)
+	})
+}
+
 // TestKilledProcessOfTwo: the only observer needs nobody's agreement.
 func TestKilledProcessOfTwo(t *testing.T) {
 	each(t, 20, func(t *testing.T, seed uint64) {

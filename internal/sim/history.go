@@ -26,7 +26,7 @@ const (
 // What a node sees. The changes of package core are recorded under their own names.
 const (
 	EventAccept  Event = "accept"  // admission with Peer ended well
-	EventView    Event = "view"    // the members are Peers, and there are links with Links
+	EventView    Event = "view"    // the members are Peers, their records hash to Count, links are with Links
 	EventPublish Event = "publish" // Message took the numbers First to Last of Lane, for Peer if direct
 	EventOpen    Event = "open"    // the session with Peer begins: Lane starts at First
 	EventDeliver Event = "deliver" // Message of Peer, numbers First to Last of Lane

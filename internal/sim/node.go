@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -227,8 +228,19 @@ func (n *node) report() {
 		links = append(links, n.proc.world.byNode[l.peer])
 	}
 	slices.Sort(links)
-	n.record(Entry{Event: EventView, Peers: peers, Links: links})
+	n.record(Entry{Event: EventView, Peers: peers, Links: links, Count: n.hash()})
 	n.record(Entry{Event: EventMemory, Count: uint64(n.peak)})
+}
+
+// hash returns a number that two nodes share whose views have the same records.
+func (n *node) hash() uint64 {
+	members := slices.Clone(n.view.Members)
+	slices.SortFunc(members, func(a, b core.Member) int { return a.Record.ID.Compare(b.Record.ID) })
+	sum := fnv.New64a()
+	for _, m := range members {
+		_, _ = sum.Write(m.Record.Raw) // a hash takes every byte
+	}
+	return sum.Sum64()
 }
 
 // sign signs a record with a hash in place of a signature: nobody forges one here, and

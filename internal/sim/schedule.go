@@ -20,6 +20,7 @@ const (
 	Leave                 // one process leaves, and is started again later
 	Reset                 // every connection between two hosts is reset
 	Rotate                // one process replaces its link with another host by a fresh one
+	Update                // one process changes its metadata: no fault, but a change on its way
 	kinds
 )
 
@@ -121,6 +122,8 @@ func (w *world) inflict(f Fault) {
 		w.resetBetween(f.A, f.B)
 	case Rotate:
 		w.rotate(f.A, f.B)
+	case Update:
+		w.update(f.A)
 	case kinds:
 	}
 }
@@ -200,6 +203,19 @@ func (w *world) restart(f Fault) {
 		default:
 		}
 		w.start(f.A)
+	})
+}
+
+// update changes the metadata of the process on a host.
+func (w *world) update(host int) {
+	p := w.hosts[host].proc
+	if p == nil {
+		return
+	}
+	p.do(func() {
+		at := w.loop.now.String()
+		p.node.must(p.node.core.SetMeta(p.node.now(), map[string]string{"changed": at}))
+		p.node.carry()
 	})
 }
 

@@ -126,13 +126,15 @@ func Run(c Config) Result {
 }
 
 func newWorld(c Config) *world {
-	w := &world{config: c, rand: rand.New(rand.NewPCG(c.Seed, uint64(c.Nodes)))} //nolint:gosec // as in newNode
+	r := rand.New(rand.NewPCG(c.Seed, uint64(c.Nodes))) //nolint:gosec // as in newNode
+	w := &world{config: c, rand: r}
 	w.net = &network{loop: &w.loop, rand: w.rand, cut: map[path]int{}, bound: map[netip.AddrPort]*process{}}
 	w.net.latency = c.Latency
 	if c.Latency == 0 {
 		w.net.latency = [...]time.Duration{
 			50 * time.Microsecond, 200 * time.Microsecond, 2 * time.Millisecond, 20 * time.Millisecond,
-		}[w.rand.IntN(4)]
+			100 * time.Millisecond,
+		}[w.rand.IntN(5)]
 		w.net.jitter = w.net.latency / 2
 	}
 	w.byNode, w.records = map[instance]int{}, map[string]frame.Record{}
