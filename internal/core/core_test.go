@@ -137,10 +137,13 @@ func (n *node) join(peer int, inc ident.Incarnation) core.LinkID {
 func (n *node) pass(d time.Duration, alive ...core.LinkID) (words []string) {
 	for end := n.now.Add(d); n.now.Before(end); {
 		beat := n.now.Add(100 * time.Millisecond)
-		for {
+		for ticks := 0; ; ticks++ {
 			at, ok := n.Next()
 			if !ok || at.After(beat) {
 				break
+			}
+			if ticks == 1000 {
+				n.t.Fatalf("%d ticks within 100 ms, the next is due at %v, now is %v", ticks, at, n.now)
 			}
 			if at.After(n.now) {
 				n.now = at

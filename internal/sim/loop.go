@@ -2,6 +2,7 @@ package sim
 
 import (
 	"container/heap"
+	"fmt"
 	"time"
 )
 
@@ -10,6 +11,7 @@ import (
 type loop struct {
 	now   time.Duration // since the start of the run
 	count uint64        // events scheduled so far
+	busy  int           // events run at this instant
 	queue events
 }
 
@@ -26,11 +28,21 @@ func (l *loop) after(d time.Duration, run func()) {
 	heap.Push(&l.queue, event{at: l.now + max(d, 0), order: l.count, run: run})
 }
 
+// instantMax bounds the events of one instant: a machine whose Tick leaves it due keeps a
+// run from going on. Fifty nodes that heal a split have some thousands.
+const instantMax = 1_000_000
+
 // until runs every event up to and including the instant end and leaves the clock
 // there.
 func (l *loop) until(end time.Duration) {
 	for len(l.queue) > 0 && l.queue[0].at <= end {
 		e, _ := heap.Pop(&l.queue).(event)
+		if l.busy++; e.at != l.now {
+			l.busy = 0
+		}
+		if l.busy > instantMax {
+			panic(fmt.Sprintf("sim: %d events at %v and no end", l.busy, e.at)) //nolint:forbidigo // as it says
+		}
 		l.now = e.at
 		e.run()
 	}
