@@ -86,7 +86,7 @@ func (e *Election) claim() {
 		return
 	}
 	e.phase, e.term = claiming, term
-	e.rounds = e.rounds[:0] // a late yes to the poll is no vote
+	e.rounds = e.rounds[:0] // a yes to the poll is no vote
 	e.begin()
 	e.deadline = e.now.Add(e.pace.patience)
 	e.replies = append(e.replies[:0], reply{from: e.self, yes: true})
@@ -125,8 +125,7 @@ func (e *Election) answered(from ident.NodeID, a Answer) {
 	}
 	switch e.phase {
 	case polling, claiming:
-		known := slices.ContainsFunc(e.replies, func(r reply) bool { return r.from == from })
-		if known || a.Number != e.number {
+		if slices.ContainsFunc(e.replies, func(r reply) bool { return r.from == from }) {
 			return
 		}
 		r := reply{from: from, yes: a.Granted, seen: a.Seen}

@@ -91,7 +91,7 @@ type Election struct {
 	phase    phase
 	term     ident.Term // claimed or led
 	number   uint64     // of the last round
-	rounds   []round    // of this attempt or reign, the last ones, oldest first
+	rounds   []round    // of this poll, or claim and reign: the last ones, oldest first
 	replies  []reply    // to the last round of an attempt, by whom they came first
 	held     []held     // votes for term
 	until    time.Time  // the lease, while leading

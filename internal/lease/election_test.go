@@ -262,12 +262,7 @@ func TestLeaseCountsFromTheQuestion(t *testing.T) {
 func TestConflictIsReportedWhenItLasts(t *testing.T) {
 	s := follower(t)
 	reports := func() (all []lease.Action) {
-		for range 100 {
-			if at, ok := s.e.Next(); !ok || at.After(s.now) {
-				break
-			}
-			s.e.Tick(s.now)
-		}
+		s.e.Tick(s.now) // at worst too early
 		for _, a := range s.e.Take() {
 			if c, ok := a.(lease.Conflict); ok {
 				all = append(all, c)

@@ -36,8 +36,8 @@ func (e *Election) View(now time.Time, all []Voter) {
 			delete(e.foreign, id)
 		}
 	}
-	// Who has a vote waits for the end of the lease instead: that is what frees the vote.
-	if _, ok := e.member(e.known.id); !ok && e.known.valid && e.known.id != e.self && !e.known.expires() {
+	// Nobody leads here who is not listed here. The vote of this node stays given.
+	if _, ok := e.member(e.known.id); !ok && e.known.valid && e.known.id != e.self {
 		e.forget()
 	}
 	e.count()

@@ -14,6 +14,7 @@ import (
 func TestVotes(t *testing.T) {
 	const second = time.Second
 	other := func(a lease.Ask) lease.Ask { a.Incarnation = 10; return a }
+	elsewhere := func(a lease.Ask) lease.Ask { a.Electorate = 5; return a }
 	after := func(a lease.Ask, t ident.Term) lease.Ask { a.After = t; return a }
 	type said struct {
 		at   time.Duration // since the one before
@@ -62,6 +63,26 @@ func TestVotes(t *testing.T) {
 			[]said{{0, 1, ask(lease.Claim, 7)}, {3 * second, 1, ask(lease.Renew, 7)}},
 			true, 0,
 		},
+		{
+			"another that says it leads in the same term",
+			[]said{{0, 1, ask(lease.Claim, 7)}, {0, 2, ask(lease.Renew, 7)}},
+			false, 1025e6,
+		},
+		{
+			"a poll while there is a leader that has not got this vote",
+			[]said{
+				{0, 2, ask(lease.Claim, 9)},
+				{0, 2, lease.Release{Term: 9}},
+				{0, 1, ask(lease.Renew, 7)},
+				{0, 2, ask(lease.Poll, 0)},
+			},
+			false, 1025e6,
+		},
+		{
+			"a renewal under another electorate",
+			[]said{{0, 1, ask(lease.Claim, 7)}, {0, 1, elsewhere(ask(lease.Renew, 7))}},
+			false, 0,
+		},
 		{"a release", []said{{0, 1, ask(lease.Claim, 7)}, {0, 1, lease.Release{Term: 7}}, {0, 2, ask(lease.Claim, 8)}}, true, 0},
 		{
 			"a release by another",
@@ -89,7 +110,6 @@ func TestVotes(t *testing.T) {
 			[]said{{0, 1, ask(lease.Claim, 7)}, {0, 2, after(ask(lease.Claim, 8), 6)}},
 			false, 1025e6,
 		},
-		{"a term of 0 is none", []said{{0, 1, ask(lease.Renew, 0)}, {0, 2, ask(lease.Claim, 1)}}, true, 0},
 		{"a term beyond all", []said{{0, 1, ask(lease.Claim, lease.TermMax+1)}, {0, 2, ask(lease.Claim, 1)}}, true, 0},
 		{
 			"a rule with an incredible term",
@@ -163,6 +183,26 @@ func TestNoVoteBeforeTheGuardIsOver(t *testing.T) {
 	s.e.SetEligible(s.now, true)
 	if a, ok := s.say(1, ask(lease.Claim, 8)); !ok || a.Granted || a.Wait != 1100*time.Millisecond {
 		t.Errorf("%+v, %t; want a refusal for 1.1 leases: it is as good as new", a, ok)
+	}
+}
+
+func TestWhatIsNotAnswered(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		from int
+		m    lease.Message
+	}{
+		{"a stranger", 9, ask(lease.Claim, 7)},
+		{"itself", 0, ask(lease.Claim, 7)},
+		{"a claim without a term", 1, ask(lease.Claim, 0)},
+		{"a renewal without a term", 1, ask(lease.Renew, 0)},
+		{"a term beyond all", 1, ask(lease.Claim, lease.TermMax+1)},
+		{"an answer", 1, lease.Answer{Granted: true, Electorate: 3, Incarnation: 1}},
+		{"nothing", 1, nil},
+	} {
+		if a, ok := follower(t).say(tt.from, tt.m); ok {
+			t.Errorf("%s: %+v is answered with %+v", tt.name, tt.m, a)
+		}
 	}
 }
 
