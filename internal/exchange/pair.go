@@ -62,6 +62,7 @@ type arrival struct {
 	session.Assembler
 	skipping bool          // the rest of a message that is too large is still coming
 	route    mailbox.Route // where the last run went
+	topic    string        // the last one that was checked
 }
 
 func newPair(x *Exchange, k key, name string) *Pair {

@@ -45,13 +45,12 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 		_, ev.Run = frame.NextPayload(ev.Run)
 	}
 	ev.Message, ev.Count = ev.Message+ident.Seq(skip), ev.Count-skip
-	switch topic := string(ev.Topic); {
-	case p == p.x.self && ev.Class&notSelf != 0:
-		p.Release(ev.Lane, last)
-		return nil
-	case glob.CheckTopic(topic) != nil, glob.Reserved(topic):
-		// No Publish takes it, so the member forges: it must not pass for a change.
+	own := p == p.x.self && ev.Class&notSelf != 0
+	forged := !p.publishable(ev)
+	if forged {
 		p.x.forged.Add(uint64(ev.Count))
+	}
+	if own || forged {
 		p.Release(ev.Lane, last)
 		return nil
 	}
@@ -62,6 +61,21 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 		p.deliver(ev, last, assembled, p)
 	}
 	return nil
+}
+
+// publishable reports whether Publish would have taken the topic. A member that sends
+// others forges: its event must not pass for a change.
+func (p *Pair) publishable(ev frame.Events) bool {
+	known := &p.parts[ev.Lane].topic // runs of one topic come in droves
+	if *known != "" && *known == string(ev.Topic) {
+		return true
+	}
+	topic := string(ev.Topic)
+	if glob.CheckTopic(topic) != nil || glob.Reserved(topic) {
+		return false
+	}
+	*known = topic
+	return true
 }
 
 // deliver hands a run to the subscriptions.

@@ -219,15 +219,17 @@ func (x *Exchange) Figures() (queues, dropped map[string]uint64) {
 	waiting, overflow := x.box.Figures()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return map[string]uint64{
-			"subscriptions":   waiting,
-			"broadcast_bytes": uint64(x.log.Held()),
-			"direct_bytes":    uint64(max(x.direct.Load(), 0)),
-		}, map[string]uint64{
-			"subscriptions": overflow,
-			"stalled":       x.skipped,
-			"topics":        x.forged.Load(),
-		}
+	queues = map[string]uint64{
+		"subscriptions":   waiting,
+		"broadcast_bytes": uint64(x.log.Held()),
+		"direct_bytes":    uint64(max(x.direct.Load(), 0)),
+	}
+	dropped = map[string]uint64{
+		"subscriptions": overflow,
+		"stalled":       x.skipped,
+		"topics":        x.forged.Load(),
+	}
+	return queues, dropped
 }
 
 // Subscribe adds a subscription to a checked pattern.
