@@ -121,10 +121,10 @@ func TestPollAgain(t *testing.T) {
 	for _, tt := range []struct{ wait, want time.Duration }{
 		{40 * time.Millisecond, 40 * time.Millisecond},
 		{1, 10 * time.Millisecond},
-		{0, 250 * time.Millisecond},
-		{-1, 250 * time.Millisecond},
-		{time.Second, 250 * time.Millisecond},
-		{math.MaxInt64, 250 * time.Millisecond},
+		{0, 500 * time.Millisecond},
+		{-1, 500 * time.Millisecond},
+		{time.Second, 500 * time.Millisecond},
+		{math.MaxInt64, 500 * time.Millisecond},
 	} {
 		s, poll := stand(t)
 		no := yes(poll, 0, 0)
@@ -228,6 +228,13 @@ func TestLinked(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, s.e.Take()); diff != "" {
 		t.Errorf("a leader (-want +got):\n%s", diff)
+	}
+
+	c, poll := stand(t)
+	c.e.Linked(c.now, name(2))
+	want = []lease.Action{lease.Send{To: name(2), Message: lease.Rule{Electorate: 3}}, lease.Send{To: name(2), Message: poll}}
+	if diff := cmp.Diff(want, c.e.Take()); diff != "" {
+		t.Errorf("one that polls (-want +got):\n%s", diff)
 	}
 
 	f := follower(t)

@@ -73,7 +73,7 @@ func (e *Election) poll() {
 	e.begin()
 	e.deadline = e.now.Add(e.pace.patience)
 	e.replies = append(e.replies[:0], reply{from: e.self, yes: true, seen: e.seen, clock: e.clock(e.now)})
-	e.toVoters(e.ask(Poll))
+	e.toVoters(e.ask())
 	e.weigh()
 }
 
@@ -92,7 +92,7 @@ func (e *Election) claim() {
 	e.replies = append(e.replies[:0], reply{from: e.self, yes: true})
 	e.grant(e.self, e.incarnation, term)
 	e.held = append(e.held[:0], held{from: e.self, at: e.now})
-	e.toVoters(e.ask(Claim))
+	e.toVoters(e.ask())
 	e.weigh()
 }
 
@@ -105,10 +105,22 @@ func (e *Election) begin() {
 	e.rounds = append(e.rounds, round{number: e.number, at: e.now})
 }
 
+// kind returns what an attempt or a reign asks for.
+func (e *Election) kind() Kind {
+	switch e.phase {
+	case polling:
+		return Poll
+	case claiming:
+		return Claim
+	default:
+		return Renew
+	}
+}
+
 // ask returns the question of the present round.
-func (e *Election) ask(k Kind) Ask {
+func (e *Election) ask() Ask {
 	return Ask{
-		Kind: k, Electorate: e.electorate.Tag(), Incarnation: e.incarnation, Number: e.number,
+		Kind: e.kind(), Electorate: e.electorate.Tag(), Incarnation: e.incarnation, Number: e.number,
 		Term: e.term, After: e.released,
 	}
 }

@@ -65,7 +65,8 @@
 // # Links
 //
 // Voters need links with each other. A node without a link to the leader knows none. A
-// message that is lost is repeated after a third of a lease at most.
+// message that is lost is repeated after half a lease at most; a round trip must be shorter
+// than that.
 //
 // The package is pure: no goroutine, lock, clock, socket or global randomness. An
 // [Election] must be used by one goroutine. Its memory is that of the member list.

@@ -181,8 +181,8 @@ func (e *Election) Linked(now time.Time, id ident.NodeID) {
 		r.Leads = e.term
 	}
 	e.send(id, r)
-	if e.phase == leading {
-		e.send(id, e.ask(Renew)) // in the last round, whose time is not later
+	if e.phase != idle {
+		e.send(id, e.ask()) // again in the last round, whose time is not later
 	}
 	// What could not be done before may be possible now.
 	if e.failures > 0 {

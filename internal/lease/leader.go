@@ -52,10 +52,10 @@ func (e *Election) renew(first bool) {
 	e.hold(e.self, e.now)
 	e.extend()
 	if first {
-		e.toAll(e.ask(Renew))
+		e.toAll(e.ask())
 		return
 	}
-	e.toVoters(e.ask(Renew))
+	e.toVoters(e.ask())
 }
 
 // stop ends what this node is about: a leader hands over to the next.

@@ -21,7 +21,7 @@ type pace struct {
 	promise  time.Duration // how long a voter is bound: (1 + ρ) / (1 − ρ) leases and a little
 	guard    time.Duration // before the first vote: longer than any promise, on any clock
 	renew    time.Duration // between two rounds of a leader
-	patience time.Duration // with a round of an attempt
+	patience time.Duration // with a round of an attempt: the longest round trip that works
 }
 
 func paceOf(lease time.Duration) pace {
@@ -30,7 +30,7 @@ func paceOf(lease time.Duration) pace {
 		promise:  lease + lease/40,
 		guard:    lease + lease/10,
 		renew:    lease / 3,
-		patience: lease / 4,
+		patience: lease / 2,
 	}
 }
 

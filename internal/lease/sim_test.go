@@ -36,7 +36,7 @@ func chaos(seed uint64, prepare func(w *world)) *world {
 	}
 	w := newWorld(seed, n, rule, leases[r.IntN(len(leases))])
 	if r.IntN(4) == 0 {
-		w.slow = 80 * time.Millisecond
+		w.slow = w.lease / 5 // and the longest round trip that works is half a lease
 	}
 	if prepare != nil {
 		prepare(w)
