@@ -21,7 +21,7 @@ import (
 // returns it with what a client on the same host sees of it.
 func controlled(t *testing.T, cfg espial.Config) (*espial.Node, control.Node) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "ctl") // not t.TempDir: the path of a socket must be short
+	dir, err := os.MkdirTemp("", "ctl") //nolint:usetesting // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}
