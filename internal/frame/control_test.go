@@ -95,15 +95,15 @@ var vectors = []struct {
 		name: "LEAD",
 		frame: frame.Lead{
 			Election: "jobs", Leader: ident.NodeID{0: 1, 31: 2}, Incarnation: 9, Join: 3, Seat: ident.NodeID{0: 4, 31: 5},
-			Term: 7, Seen: 8, Resigned: true,
+			Term: 7, Last: 8, Waiting: true, Resigned: true,
 		},
-		wire: `30 000066 04 6a6f6273 05 0000000000000007 0000000000000008
+		wire: `30 000066 04 6a6f6273 0b 0000000000000008
 			0100000000000000000000000000000000000000000000000000000000000002 0000000000000009
-			0000000000000003 0400000000000000000000000000000000000000000000000000000000000005`,
+			0000000000000007 0000000000000003 0400000000000000000000000000000000000000000000000000000000000005`,
 	},
 	{
-		name: "LEAD without a leader", frame: frame.Lead{Term: 7, Seen: 7, Unfit: true, Calling: true},
-		wire: "30 000012 00 0a 0000000000000007 0000000000000007",
+		name: "LEAD without a leader", frame: frame.Lead{Last: 7, Unfit: true, Calling: true, Again: true},
+		wire: "30 00000a 00 34 0000000000000007",
 	},
 	{
 		name: "PROMOTE", frame: frame.Promote{Target: ident.NodeID{0: 1, 31: 2}, Incarnation: 9},

@@ -11,11 +11,13 @@ const ElectionMax = 63
 
 // Bits of the flags in LEAD.
 const (
-	leadKnown    = 1 << iota // the fields that name the leader follow
+	leadKnown    = 1 << iota // what names the leader follows
+	leadWaiting              // somebody waits for a term above last, or for a leader
 	leadUnfit                // the sender cannot lead
 	leadResigned             // the sender gave up leading
 	leadCalling              // the sender misses a leader
-	leadBits     = leadKnown | leadUnfit | leadResigned | leadCalling
+	leadAgain                // the receiver said something else
+	leadBits     = 1<<iota - 1
 )
 
 // Lead says who leads an election in its Available mode, as the sender knows it.
@@ -24,24 +26,27 @@ type Lead struct {
 	// one has none.
 	Election string
 
-	// Leader and Incarnation name the leader; zeros where the sender knows none.
+	// Last is the term of the last leader that the sender followed.
+	Last ident.Term
+
+	// Leader and Incarnation name the leader. Without one this and the next three are
+	// zero.
 	Leader      ident.NodeID
 	Incarnation ident.Incarnation
 
+	// Term is the one of the leader.
+	Term ident.Term
+
 	// Join and Seat are the join number and the ID of the node whose leadership the
-	// leader continues, often its own. They count only where there is a leader.
+	// leader continues, often its own.
 	Join uint64
 	Seat ident.NodeID
 
-	// Term is the one of the leader, or the last one that the sender followed.
-	Term ident.Term
-
-	// Seen is the highest term that the sender has heard of.
-	Seen ident.Term
-
+	Waiting  bool // nobody can follow the leader yet who followed the term Last
 	Unfit    bool // the sender cannot lead now
 	Resigned bool // the sender leads only if nobody else can
 	Calling  bool // the sender misses a leader and has waited long enough
+	Again    bool // the receiver is asked for its LEAD, if it agrees
 }
 
 // Type returns [TypeLead].
@@ -53,20 +58,17 @@ func (l Lead) Append(dst []byte) []byte {
 	dst = appendStr(begin(dst, TypeLead), l.Election)
 	known := !l.Leader.IsZero()
 	var flags byte
-	for _, f := range [...]struct {
-		set bool
-		bit byte
-	}{{known, leadKnown}, {l.Unfit, leadUnfit}, {l.Resigned, leadResigned}, {l.Calling, leadCalling}} {
-		if f.set {
-			flags |= f.bit
+	for bit, set := range [...]bool{known, l.Waiting, l.Unfit, l.Resigned, l.Calling, l.Again} {
+		if set {
+			flags |= 1 << bit
 		}
 	}
 	dst = append(dst, flags)
-	dst = binary.BigEndian.AppendUint64(dst, uint64(l.Term))
-	dst = binary.BigEndian.AppendUint64(dst, uint64(l.Seen))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(l.Last))
 	if known {
 		dst = append(dst, l.Leader[:]...)
 		dst = binary.BigEndian.AppendUint64(dst, uint64(l.Incarnation))
+		dst = binary.BigEndian.AppendUint64(dst, uint64(l.Term))
 		dst = binary.BigEndian.AppendUint64(dst, l.Join)
 		dst = append(dst, l.Seat[:]...)
 	}
@@ -80,10 +82,11 @@ func decodeLead(r *reader) Lead {
 	if flags&^leadBits != 0 {
 		r.fail(ErrMalformed, "flags are %02x", flags)
 	}
-	l.Unfit, l.Resigned, l.Calling = flags&leadUnfit != 0, flags&leadResigned != 0, flags&leadCalling != 0
-	l.Term, l.Seen = ident.Term(r.u64()), ident.Term(r.u64())
+	l.Waiting, l.Unfit, l.Resigned = flags&leadWaiting != 0, flags&leadUnfit != 0, flags&leadResigned != 0
+	l.Calling, l.Again = flags&leadCalling != 0, flags&leadAgain != 0
+	l.Last = ident.Term(r.u64())
 	if flags&leadKnown != 0 {
-		l.Leader, l.Incarnation = r.nodeID(), r.incarnation()
+		l.Leader, l.Incarnation, l.Term = r.nodeID(), r.incarnation(), ident.Term(r.u64())
 		l.Join, l.Seat = r.u64(), r.nodeID()
 	}
 	r.fields()
