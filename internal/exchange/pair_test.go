@@ -152,7 +152,7 @@ func TestResetsLoseAndDoubleNothing(t *testing.T) {
 			want = append(want, message("a", i, 1).Topic+":"+string(message("", i, 1).Payload))
 		}
 		var gotA, gotD []string
-		for _, word := range strings.Fields(read(t, q)) {
+		for word := range strings.FieldsSeq(read(t, q)) {
 			if strings.HasPrefix(word, "d") {
 				gotD = append(gotD, strings.Replace(word, "d", "a", 1))
 			} else {

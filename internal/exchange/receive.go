@@ -45,12 +45,7 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 		_, ev.Run = frame.NextPayload(ev.Run)
 	}
 	ev.Message, ev.Count = ev.Message+ident.Seq(skip), ev.Count-skip
-	own := p == p.x.self && ev.Class&notSelf != 0
-	forged := !p.publishable(ev)
-	if forged {
-		p.x.forged.Add(uint64(ev.Count))
-	}
-	if own || forged {
+	if p.unwanted(ev) {
 		p.Release(ev.Lane, last)
 		return nil
 	}
@@ -61,6 +56,19 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 		p.deliver(ev, last, assembled, p)
 	}
 	return nil
+}
+
+// unwanted reports whether a run is for nobody here: this node left itself out, or the
+// peer forged the topic.
+func (p *Pair) unwanted(ev frame.Events) bool {
+	if p == p.x.self && ev.Class&notSelf != 0 {
+		return true
+	}
+	if p.publishable(ev) {
+		return false
+	}
+	p.x.forged.Add(uint64(ev.Count))
+	return true
 }
 
 // publishable reports whether Publish would have taken the topic. A member that sends

@@ -369,7 +369,9 @@ func TestRunEndsUnderLoad(t *testing.T) {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		for a.Broadcast(t.Context(), false, message("a", 1, 100)) == nil {
+		var err error
+		for err == nil {
+			err = a.Broadcast(t.Context(), false, message("a", 1, 100))
 		}
 	}()
 	for range 100 {

@@ -214,7 +214,9 @@ func (w *wire) send(i int) (bytes int) {
 // carry carries everything both ways until nothing is left.
 func (w *wire) carry() {
 	w.t.Helper()
-	for w.send(0)+w.send(1) > 0 {
+	sent := 1
+	for sent > 0 {
+		sent = w.send(0) + w.send(1)
 	}
 }
 
