@@ -20,6 +20,9 @@ const (
 	// the time-outs of the failure detector.
 	meetGrace = 250 * time.Millisecond
 
+	// grantsMax is the number of grants from which on those without a link are dropped.
+	grantsMax = 1024
+
 	// recordWithin is how long a link may be up before the record of its peer came.
 	recordWithin = 5 * time.Second
 )
@@ -119,6 +122,12 @@ func (c *Core) Arbitrate(now time.Time, o Offer) Ruling {
 	if granted && g.incarnation == o.Incarnation && o.HelloAt.Before(g.at.Add(meetGrace)) {
 		return Ruling{}
 	}
+	if len(c.grants) >= grantsMax {
+		// Of some the connection broke before the link came up, and nobody says so.
+		maps.DeleteFunc(c.grants, func(id ident.NodeID, g grant) bool {
+			return c.peers[id] == nil && now.Sub(g.at) >= meetGrace
+		})
+	}
 	c.serial++
 	held := same && (o.PeerHolds == l.Tag || o.PeerHolds == inverse(l.Tag))
 	c.grants[o.Peer] = grant{o.Incarnation, now, held}
@@ -171,6 +180,9 @@ func (c *Core) LinkUp(now time.Time, l Link) {
 	c.awaited = append(c.awaited, n)
 	c.changed = true
 	c.accepted(now, n)
+	if m, ok := c.table.Get(l.Peer); ok && m.Record.Incarnation == l.Incarnation {
+		c.detector.Heard(now, l.Peer, now) // it takes a process to accept a link
+	}
 	c.table.FixJoin(l.Join)
 	c.reached[l.Peer] = place(l.Addr)
 	c.dials.Linked(now, l.Peer, c.flights[l.DialNumber].Addr, l.Dialed)
@@ -198,6 +210,9 @@ func (c *Core) LinkDown(now time.Time, id LinkID, how Closed) {
 	}
 	c.table.LinkDown(l.Peer)
 	c.dials.Unlinked(now, l.Peer, c.addrs(l.Peer))
+	if _, listed := c.table.Get(l.Peer); !listed {
+		delete(c.reached, l.Peer)
+	}
 }
 
 // Heard tells that bytes of the peer's process were read from a link at the time at.

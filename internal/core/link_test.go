@@ -153,6 +153,36 @@ func TestALateDeathSparesTheNextIncarnation(t *testing.T) {
 	}
 }
 
+// TestAFreshLinkIsASignOfLife: a member is given up a moment after it is linked again and
+// before its record came over the new link.
+func TestAFreshLinkIsASignOfLife(t *testing.T) {
+	n := newNode(t)
+	l := n.join(1, 5)
+	n.pass(time.Second, l)
+	n.LinkDown(n.now, l, core.Closed{})
+	if got := n.pass(2600 * time.Millisecond); slices.Contains(got, "removed_node n1 failed") {
+		t.Fatalf("decided %q within 2.6 s", got)
+	}
+	n.link(1, 5)
+	if got := n.pass(500 * time.Millisecond); slices.Contains(got, "removed_node n1 failed") {
+		t.Errorf("decided %q, want a member that is linked again to stay", got)
+	}
+}
+
+func TestGrantsWithoutALinkAreForgotten(t *testing.T) {
+	n := newNode(t)
+	for i := range 100_000 {
+		n.now = n.now.Add(time.Millisecond)
+		peer := ident.NodeID{byte(i), byte(i >> 8), byte(i >> 16), 1}
+		if r := n.Arbitrate(n.now, core.Offer{Peer: peer, Incarnation: 5, HelloAt: n.now}); !r.OK {
+			t.Fatalf("offer %d: ruling %+v", i, r)
+		}
+	}
+	if got := n.Grants(); got > 2048 {
+		t.Errorf("%d grants are kept for connections that came to nothing", got)
+	}
+}
+
 func TestGoodbye(t *testing.T) {
 	t.Run("in the record and on the link", func(t *testing.T) {
 		n := newNode(t)
