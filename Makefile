@@ -49,8 +49,8 @@ race: ## tests with the race detector, skips listed
 	$(TOOL) gotestsum --format standard-quiet -- -race -timeout 5m $(PKG)
 
 .PHONY: sim
-sim: ## the seeded simulation, more of it with SIMFLAGS
-	go test -count=1 ./internal/sim $(SIMFLAGS)
+sim: ## 1,000 seeds of the simulation at 5 and at 50 nodes, others with SIMFLAGS
+	go test -count=1 -timeout 2h ./internal/sim -sim.seeds=1000 $(SIMFLAGS)
 
 # As root on Linux: elsewhere every test of it is skipped.
 .PHONY: chaos
