@@ -100,8 +100,8 @@ func TestTheLinkWithTheHigherSerialStays(t *testing.T) {
 		n.expect("close 1 duplicate", "send 2 RECORDS×1", "view of 2")
 		n.LinkDown(n.now, 1, core.Closed{By: core.BySelf, Code: frame.CodeDuplicate})
 		n.expect()
-		n.Learn(n.now, 2, []frame.Record{record(1, 5)})
-		n.expect("send 2 RECORDS×2", "send 2 PROBE")
+		n.Learn(n.now, 2, []frame.Record{record(1, 5, func(r *frame.Record) { r.Version = 2 })})
+		n.expect("send 2 RECORDS×2", "send 2 PROBE", "view of 2")
 		if n.Holds(id(1)) != [8]byte{2} {
 			t.Errorf("HELLO would name the link %v, want the second", n.Holds(id(1)))
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/espial-go/espial/internal/fault"
 	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
 )
 
 // Receive takes a control frame from a link: any but Records, which go to Learn after
@@ -47,21 +48,21 @@ func (c *Core) Learn(now time.Time, id LinkID, rs []frame.Record) {
 	c.enter(now)
 	defer c.settle(now)
 	for _, r := range rs {
+		before := c.version(r.ID)
 		if r.ID == l.Peer && r.Incarnation == l.Incarnation && !l.listed && c.peers[l.Peer] == l {
 			c.list(now, l, r)
 		} else {
-			c.merge(r)
+			c.table.Merge(r)
 		}
+		// A join number is no change that the table reports, but it belongs in the view.
+		c.changed = c.changed || c.version(r.ID) != before
 	}
 }
 
-// merge takes a record that says nothing about who is linked.
-func (c *Core) merge(r frame.Record) {
-	before, listed := c.table.Get(r.ID)
-	c.table.Merge(r)
-	after, _ := c.table.Get(r.ID)
-	// A join number is no change that the table reports, but it belongs in the view.
-	c.changed = c.changed || listed && after.Record.Version != before.Record.Version
+// version returns the version of the record of a listed member, 0 for one that is not.
+func (c *Core) version(id ident.NodeID) uint64 {
+	m, _ := c.table.Get(id)
+	return m.Record.Version
 }
 
 // list takes the record that the peer of a fresh link sent about itself.
