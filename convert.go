@@ -176,11 +176,8 @@ func deliver(ctx context.Context, q *mailbox.Queue, reuse bool, yield func(Event
 				q.Reuse(batch[i].Data)
 			}
 		}
-		if errors.Is(err, mailbox.ErrLagged) {
-			yield(Event{}, ErrLagged)
-		}
 		if err != nil {
-			return
+			return // with the policy Fail the last entry told what is missing
 		}
 	}
 }

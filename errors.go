@@ -74,7 +74,8 @@ func (e *RejectedError) Error() string {
 }
 
 // LaggedError reports events that were published and never reached this
-// subscription. The subscription goes on unless its policy is [Fail].
+// subscription. The subscription goes on, unless its queue was full and its policy is
+// [Fail].
 type LaggedError struct {
 	From    NodeID // whose events are missing
 	Topic   string // the topic, where it is known

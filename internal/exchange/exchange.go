@@ -160,24 +160,14 @@ func (x *Exchange) Pair(id ident.NodeID, inc ident.Incarnation, name string) *Pa
 	return p
 }
 
-// SetMembers tells whom the owner lists. A member that runs anew ends the session with
-// its former incarnation, which will not come back.
+// SetMembers tells whom the owner lists.
 func (x *Exchange) SetMembers(pairs []*Pair) {
 	m := &members{byID: make(map[ident.NodeID]*Pair, len(pairs)+1)}
 	m.byID[x.cfg.Self] = x.self
 	for _, p := range pairs {
 		m.byID[p.id] = p
 	}
-	before := x.members.Swap(m)
-	if before == nil {
-		return
-	}
-	for _, p := range pairs {
-		if old := before.byID[p.id]; old != nil && old != p {
-			x.silent(old)
-			x.end(old)
-		}
-	}
+	x.members.Store(m)
 }
 
 // Member returns the session with a member, nil if the owner does not list it.

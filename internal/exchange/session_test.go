@@ -129,6 +129,7 @@ func TestANewIncarnationEndsTheOldSession(t *testing.T) {
 	w.frames(0) // lost on the way
 	w.cut()
 	reborn := a.Pair(b.id, 2, "b")
+	a.Supersede(b.id, 2)
 	a.SetMembers([]*exchange.Pair{reborn})
 	if got, want := a.doubts(), "2/1: 4"; got != want {
 		t.Errorf("in doubt: %q, want %q", got, want)
