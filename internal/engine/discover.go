@@ -170,7 +170,12 @@ type Status struct {
 func (e *Engine) Status() Status {
 	s, ok := query(e, func(time.Time) Status {
 		v := e.View()
-		s := Status{Members: len(v.Members), Peers: len(e.links), Multicast: map[string]uint64{}}
+		s := Status{Members: len(v.Members), Multicast: map[string]uint64{}}
+		for _, m := range v.Members {
+			if m.Link != 0 { // not every link has its member listed, and one that rotates has two
+				s.Peers++
+			}
+		}
 		if e.cfg.Beacons != nil {
 			s.Multicast = e.cfg.Beacons.Status()
 			b := e.beacons.Stats()

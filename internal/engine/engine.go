@@ -104,7 +104,7 @@ type Engine struct {
 	exchange *exchange.Exchange
 	inputs   chan input
 	poke     chan struct{} // holds a token when paths may have changed
-	ended    chan struct{} // closed when Run returned
+	ended    chan struct{} // closed when the owner returned, so that nobody waits for it
 	hub      *hub
 	gate     link.Gate
 	throttle throttle
@@ -114,7 +114,7 @@ type Engine struct {
 	core    *core.Core
 	beacons *beacon.Finder
 	links   map[core.LinkID]*peerLink
-	refused map[ident.NodeID]core.Rejection
+	refused map[ident.NodeID]core.Rejection // by others, at most refusedMax
 	leaving bool
 
 	lastLink atomic.Uint64
@@ -211,7 +211,6 @@ func (e *Engine) View() core.View { return *e.view.Load() }
 // Run works until ctx ends, then says goodbye on every link, waits for every goroutine
 // that it started, and returns the first error; nil if ctx ended it.
 func (e *Engine) Run(ctx context.Context) error {
-	defer close(e.ended)
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	group, gctx := errgroup.WithContext(inner)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -26,6 +27,7 @@ const rotateRecords = 1 << 24
 // the table of links. It returns when ctx ends, or after the goodbye once leave is
 // closed.
 func (e *Engine) own(ctx context.Context, leave <-chan struct{}) error {
+	defer close(e.ended)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var over <-chan time.Time
@@ -153,8 +155,8 @@ func (e *Engine) report(c core.Change) {
 			e.exchange.End(id, inc)
 		}
 	case core.NodeRejected:
-		e.refused[id] = core.Rejection{Peer: id, By: c.By, Code: c.Code, Reason: c.Reason}
-	case core.NodeAccepted:
+		e.refuse(core.Rejection{Peer: id, By: c.By, Code: c.Code, Reason: c.Reason})
+	case core.NodeAccepted, core.PeerAdded:
 		delete(e.refused, id)
 	default:
 	}
@@ -173,8 +175,17 @@ func (e *Engine) show(v core.View) {
 	e.exchange.SetMembers(pairs)
 }
 
-// refusedMax bounds the refusals that WaitFor can tell of.
+// refusedMax bounds the refusals that WaitFor can tell of. A stranger has a new ID
+// whenever he likes.
 const refusedMax = 64
+
+// refuse notes who refused this node.
+func (e *Engine) refuse(r core.Rejection) {
+	_, known := e.refused[r.Peer]
+	if r.By == core.ByPeer && (known || len(e.refused) < refusedMax) {
+		e.refused[r.Peer] = r
+	}
+}
 
 // Paths is what [Engine.Paths] returns.
 type Paths struct {
@@ -212,13 +223,9 @@ func (e *Engine) updatePaths() {
 			count++
 		}
 	}
-	var refusals []core.Rejection
-	for _, r := range e.refused {
-		if r.By == core.ByPeer && len(refusals) < refusedMax {
-			refusals = append(refusals, r)
-		}
-	}
-	slices.SortFunc(refusals, func(a, b core.Rejection) int { return a.Peer.Compare(b.Peer) })
+	refusals := slices.SortedFunc(maps.Values(e.refused), func(a, b core.Rejection) int {
+		return a.Peer.Compare(b.Peer)
+	})
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.paths.Count == count && slices.Equal(e.paths.Refusals, refusals) {
