@@ -405,7 +405,7 @@ func TestAbandonedIteratorsLeaveNothingBehind(t *testing.T) {
 		n := c.nodes[0]
 		ctx, cancel := context.WithCancel(c.Context())
 		_ = n.Subscribe(ctx, ">")
-		_ = n.Changes(ctx)
+		late := n.Changes(ctx) // ranged over when its context has ended
 		for range n.Changes(ctx) {
 			break
 		}
@@ -426,6 +426,15 @@ func TestAbandonedIteratorsLeaveNothingBehind(t *testing.T) {
 		time.Sleep(time.Second)
 		if got := n.Status().Queues["subscriptions"]; got != 0 {
 			c.Errorf("%d events wait in subscriptions that ended", got)
+		}
+		if err := c.nodes[1].SetMetadata(c.Context(), map[string]string{"a": "b"}); err != nil {
+			c.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		for change := range late {
+			if change.Kind == espial.UpdatedNode {
+				c.Errorf("an iterator that ended goes on gathering: %v", change.Kind)
+			}
 		}
 	})
 }

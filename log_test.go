@@ -75,6 +75,9 @@ func TestStrangersWriteOneLogLineASecond(t *testing.T) {
 			}
 			told := len(lines)
 			for _, line := range lines {
+				if text == "handshake failed" && !strings.Contains(line, " addr=10.0.0.11:") {
+					c.Errorf("the line does not say who knocked: %s", line)
+				}
 				if m := suppressed.FindStringSubmatch(line); m != nil {
 					count, _ := strconv.Atoi(m[1])
 					told += count

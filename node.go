@@ -97,8 +97,10 @@ func (n *Node) Peers() iter.Seq[Peer] {
 // one [Lagged] with the exact count in place of what it missed.
 func (n *Node) Changes(ctx context.Context) iter.Seq[Change] {
 	feed := n.eng.Changes(ctx)
+	unregister := context.AfterFunc(ctx, feed.Close) // also if nobody ranges over it
 	return func(yield func(Change) bool) {
 		defer feed.Close()
+		defer unregister()
 		for {
 			batch, lost, err := feed.Next(ctx)
 			if lost > 0 && !yield(Change{Kind: Lagged, At: time.Now(), Count: lost}) {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,8 @@ func (e *Engine) handshake(ctx context.Context, nc net.Conn, d core.Dial) (*link
 	if err != nil {
 		e.dropped.handshakes.Add(1)
 		if log := e.throttled(classHandshake); log != nil {
-			log.Warn("handshake failed", "addr", d.Addr, "err", err)
+			addr := cmp.Or(d.Addr, nc.RemoteAddr().String()) // what was dialled, or who called
+			log.Warn("handshake failed", "addr", addr, "err", err)
 		}
 		return nil, err
 	}

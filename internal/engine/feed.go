@@ -72,8 +72,12 @@ func (f *Feed) Next(ctx context.Context) (batch []Change, lost uint64, err error
 	}
 }
 
-// Close ends the feed; the owner forgets it.
-func (f *Feed) Close() { f.hub.remove(f) }
+// Close ends the feed, of which only what is queued can still be read. Any goroutine may
+// call it.
+func (f *Feed) Close() {
+	f.hub.remove(f)
+	f.end()
+}
 
 // hub is the set of feeds.
 type hub struct {
