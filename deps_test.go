@@ -36,6 +36,9 @@ var layers = map[string][]string{
 	"internal/core": {
 		"internal/ident", "internal/frame", "internal/fault", "internal/member", "internal/dial",
 	},
+	"internal/council": {
+		"internal/ident", "internal/frame", "internal/elect", "internal/lease",
+	},
 	"internal/sim": {
 		"internal/ident", "internal/glob", "internal/frame", "internal/packet",
 		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
@@ -52,7 +55,7 @@ var layers = map[string][]string{
 	"internal/engine": {
 		"internal/ident", "internal/glob", "internal/frame", "internal/packet",
 		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
-		"internal/admission", "internal/mailbox", "internal/core",
+		"internal/admission", "internal/mailbox", "internal/core", "internal/council",
 		"internal/link", "internal/multicast", "internal/exchange",
 	},
 	"internal/control": {"internal/ident"},
@@ -78,7 +81,8 @@ var layers = map[string][]string{
 var pure = []string{
 	"internal/ident", "internal/glob", "internal/frame", "internal/packet", "internal/term",
 	"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
-	"internal/admission", "internal/elect", "internal/lease", "internal/core", "internal/sim",
+	"internal/admission", "internal/elect", "internal/lease", "internal/core", "internal/council",
+	"internal/sim",
 }
 
 // pureBans is what a pure package must not import.
