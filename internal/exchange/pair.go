@@ -97,8 +97,8 @@ func (p *Pair) Acquire(ctx context.Context, closed <-chan struct{}) (release fun
 // ended: messages are handed on in order by one goroutine at a time (MEASURED: fence
 // the old connection before the resume).
 func (p *Pair) Attach(l Link) {
-	p.x.begin(p)
 	p.mu.Lock()
+	p.x.begin(p) // under the lock that expire holds
 	p.opened, p.opening, p.unlinked = false, true, time.Time{}
 	p.mu.Unlock()
 	p.link.Store(&l)

@@ -91,20 +91,25 @@ func (x *Exchange) sweep(now time.Time) {
 	x.log.Trim()
 	x.mu.Unlock()
 	for _, p := range x.all() {
-		if p.idle(now) {
+		if doubt, ended := x.expire(p, now); ended {
 			x.silent(p)
-			x.end(p)
+			x.inDoubt(p, doubt)
 		}
 	}
 	x.forget()
 }
 
-// idle reports whether p was without a link for too long.
-func (p *Pair) idle(now time.Time) bool {
+// expire is end for a session without a link for too long. It looks and ends under one lock,
+// or it would end the session under a link that comes at this moment, which would then
+// never carry a broadcast.
+func (x *Exchange) expire(p *Pair, now time.Time) (doubt uint64, ended bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.log.Trim()
-	return !p.unlinked.IsZero() && now.Sub(p.unlinked) >= unlinkedMax
+	if p.unlinked.IsZero() || now.Sub(p.unlinked) < unlinkedMax {
+		return 0, false
+	}
+	return x.giveUp(p), true
 }
 
 // End ends the session with one incarnation of a node that left.
@@ -140,7 +145,15 @@ func (x *Exchange) Supersede(id ident.NodeID, inc ident.Incarnation) {
 // end gives up what p has not acknowledged, and again what was published to it alone
 // since it was ended. The numbers go on: should p return, they tell it what it missed.
 func (x *Exchange) end(p *Pair) {
-	var doubt uint64
+	p.mu.Lock()
+	doubt := x.giveUp(p)
+	p.mu.Unlock()
+	x.inDoubt(p, doubt)
+}
+
+// giveUp is end but for the report: it returns how many messages are in doubt. The caller
+// holds p.mu.
+func (x *Exchange) giveUp(p *Pair) (doubt uint64) {
 	x.mu.Lock()
 	if p.cursor != nil {
 		doubt = p.cursor.Waiting()
@@ -149,14 +162,17 @@ func (x *Exchange) end(p *Pair) {
 		x.room.open()
 	}
 	x.mu.Unlock()
-	p.mu.Lock()
 	before := p.log.Held()
 	doubt += p.direct.Skip()
 	x.direct.Add(int64(p.log.Held() - before))
 	p.room.open()
-	p.mu.Unlock()
-	if doubt > 0 && x.cfg.InDoubt != nil {
-		x.cfg.InDoubt(p.id, p.inc, doubt)
+	return doubt
+}
+
+// inDoubt reports messages that may not have arrived. The caller holds no lock.
+func (x *Exchange) inDoubt(p *Pair, count uint64) {
+	if count > 0 && x.cfg.InDoubt != nil {
+		x.cfg.InDoubt(p.id, p.inc, count)
 	}
 }
 
