@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -335,6 +336,8 @@ type handler struct {
 	e    *Engine
 	id   core.LinkID
 	pair *exchange.Pair
+
+	waiting atomic.Int64 // what waits for the owner, as inputCost counts
 }
 
 // Fill implements [link.Handler].
@@ -363,21 +366,37 @@ func (h *handler) receive(raw frame.Raw) error {
 	}
 	switch f := f.(type) {
 	case frame.Records:
-		return h.learn(f)
+		return h.learn(f, inputCost(raw))
 	case frame.Hello, frame.Accept, frame.Reject:
 		return fmt.Errorf("engine: %v after admission", raw.Type)
 	}
-	h.e.offer(func(now time.Time) {
+	h.offer(inputCost(raw), func(now time.Time) {
 		h.e.core.Heard(now, h.id, now)
 		h.e.core.Receive(now, h.id, f)
 	})
 	return nil
 }
 
+// offer is [Engine.offer] for a frame of the link, within the link's share of the queue.
+func (h *handler) offer(cost int64, f input) {
+	if h.waiting.Add(cost) > shareMax {
+		h.waiting.Add(-cost)
+		h.e.dropped.inputs.Add(1)
+		return
+	}
+	taken := h.e.offer(func(now time.Time) {
+		h.waiting.Add(-cost)
+		f(now)
+	})
+	if !taken {
+		h.waiting.Add(-cost)
+	}
+}
+
 // learn verifies the member records of a frame, on the reader's goroutine, before the
 // owner sees them. One that does not hold is the sender's fault: an honest node passes
 // on only what it verified.
-func (h *handler) learn(f frame.Records) error {
+func (h *handler) learn(f frame.Records, cost int64) error {
 	rs := make([]frame.Record, 0, len(f.List))
 	for _, raw := range f.List {
 		r, err := frame.DecodeRecord(raw)
@@ -396,7 +415,7 @@ func (h *handler) learn(f frame.Records) error {
 		}
 		rs = append(rs, r)
 	}
-	h.e.offer(func(now time.Time) { h.e.core.Learn(now, h.id, rs) })
+	h.offer(cost, func(now time.Time) { h.e.core.Learn(now, h.id, rs) })
 	return nil
 }
 

@@ -3,13 +3,25 @@ package engine
 import (
 	"context"
 	"time"
+
+	"github.com/espial-go/espial/internal/frame"
 )
 
 // inputsMax bounds the inputs that wait for the owner goroutine. A full queue makes
 // the callers of the API and the goroutines that set links up wait; the readers of
 // links never wait: they drop a control frame and count it, because each of them is
 // repeated or repaired (probes by the next probe, records by the digest).
-const inputsMax = 1024
+const inputsMax = 4096
+
+// shareMax bounds the control frames of one link that wait for the owner, as inputCost
+// counts: about 250 short ones, or three of the largest. Without it one peer that floods
+// would keep the queue full, the probes of all others would be dropped, and they would
+// take this node for silent.
+const shareMax = 256 << 10
+
+// inputCost returns what a control frame counts against [shareMax]: its bytes, and 1 KiB
+// for the work that even a short one is.
+func inputCost(f frame.Raw) int64 { return int64(len(f.Payload)) + 1<<10 }
 
 // input is one thing for the owner goroutine to do, at the time now.
 type input func(now time.Time)
@@ -25,12 +37,14 @@ func (e *Engine) put(f input) bool {
 	}
 }
 
-// offer hands an input to the owner unless its queue is full.
-func (e *Engine) offer(f input) {
+// offer hands an input to the owner unless its queue is full, and reports whether.
+func (e *Engine) offer(f input) bool {
 	select {
 	case e.inputs <- f:
+		return true
 	default:
 		e.dropped.inputs.Add(1)
+		return false
 	}
 }
 
