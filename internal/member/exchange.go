@@ -35,14 +35,18 @@ func (t *Table) pause() time.Duration {
 // that the member sends its records too.
 func (t *Table) Digested(now time.Time, from ident.NodeID, hash uint64) {
 	e := t.members[from]
-	if e == nil || !e.Linked || hash == 0 || hash == t.Hash() {
+	if e == nil || !e.Linked || hash == 0 {
 		return
 	}
-	if now.Sub(e.synced) >= answerEvery {
+	sync, digest := now.Sub(e.synced) >= answerEvery, now.Sub(e.digested) >= answerEvery
+	if !sync && !digest || hash == t.Hash() {
+		return // the own hash costs a walk over all members: not for each of a flood
+	}
+	if sync {
 		e.synced = now
 		t.act(Sync{To: from})
 	}
-	if now.Sub(e.digested) >= answerEvery {
+	if digest {
 		e.digested = now
 		t.act(Digest{To: from, Hash: t.Hash()})
 	}

@@ -56,6 +56,13 @@ func TestDigests(t *testing.T) {
 		s.Digested(s.now, name('x'), 1)
 		s.want("")
 	})
+	t.Run("a flood of hashes costs no walk over the members", func(t *testing.T) {
+		s := newScript(t).up("abcdef").after(3500 * time.Millisecond)
+		s.Digested(s.now, name('a'), 1)
+		if n := testing.AllocsPerRun(100, func() { s.Digested(s.now, name('a'), 2) }); n != 0 {
+			t.Errorf("a hash too soon after the last costs %v allocations, want none", n)
+		}
+	})
 	t.Run("records that just went out with a new link are not sent again", func(t *testing.T) {
 		s := newScript(t).up("a")
 		s.Digested(s.now, name('a'), s.Hash()+1)
