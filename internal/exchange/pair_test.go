@@ -81,6 +81,9 @@ func TestOpenComesFirstOnEveryLink(t *testing.T) {
 	a.publish(1, 1, 8)
 	raw := w.frames(0)[0]
 	w.cut()
+	if w.ends[0].pair.Opened() {
+		t.Error("the pair is open without a link")
+	}
 	w = connect(t, a, b)
 	acked := frame.Raw{Type: frame.TypeAcked, Payload: frame.Acked{Number: 1}.Append(nil)[frame.HeaderSize:]}
 	for _, raw := range []frame.Raw{raw, acked} {
@@ -335,6 +338,7 @@ func TestFormerSessionsAreForgottenButNotThoseOfMembers(t *testing.T) {
 		}
 		a.SetMembers(all[:1])
 		all[1].Attach(&end{})
+		a.End(id(1), 1) // while its link lasts
 		time.Sleep(32 * time.Second)
 		synctest.Wait()
 		for i, want := range map[int]bool{0: true, 1: true, 2: false, 900: false, count - 1: true} {
