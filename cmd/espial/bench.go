@@ -61,7 +61,7 @@ Scenario A sends from one node to another, waiting for nothing but room. Scenari
 publishes from one node to several that share the second process. Rates are counted
 at the receivers; the latency is measured apart, at 5,000 messages a second.`,
 		Example: "  espial bench --scenario A --size 128 --runs 3",
-		Args:    cobra.NoArgs,
+		Args:    wants(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return bench(c.Context(), o, c.OutOrStdout())
 		},

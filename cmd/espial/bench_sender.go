@@ -211,7 +211,7 @@ func throughput(c *child, send sender, o benchOptions, nodes int) (m measured, e
 		rate:   got / r.Elapsed.Seconds(),
 		cpu:    float64(cpuTime()-cpu+r.CPU) / got,
 		allocs: float64(mallocs()-allocs+r.Mallocs) / got,
-		lost:   r.Lost,
+		lost:   max(sent*uint64(nodes), r.Count) - r.Count,
 	}, nil
 }
 

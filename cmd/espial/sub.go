@@ -112,10 +112,7 @@ func (s *subscriber) take(e espial.Event, err error) error {
 	var v any = e
 	switch {
 	case lagged:
-		v = map[string]any{
-			"time": time.Now(), "topic": espial.Lagged, "from": espial.Sender{ID: lag.From},
-			"count": lag.Count, "unknown": lag.Unknown,
-		}
+		v = newLoss(lag)
 	case err != nil:
 		return err
 	}
@@ -130,6 +127,19 @@ func (s *subscriber) take(e espial.Event, err error) error {
 		return errEnough
 	}
 	return nil
+}
+
+// loss stands in the place of lost events, as a running node tells them.
+type loss struct {
+	Time    time.Time     `json:"time"`
+	Topic   espial.Kind   `json:"topic"`
+	From    espial.Sender `json:"from"`
+	Count   uint64        `json:"count"`
+	Unknown bool          `json:"unknown,omitempty"`
+}
+
+func newLoss(e *espial.LaggedError) loss {
+	return loss{time.Now(), espial.Lagged, espial.Sender{ID: e.From}, e.Count, e.Unknown}
 }
 
 // print prints one event or loss.
