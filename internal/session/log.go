@@ -261,24 +261,26 @@ func (l *Log) Open() *Cursor {
 	return c
 }
 
-// Stalled returns the cursor that has kept a full log from taking more for the longest
-// time, and since when; nil if the log is not full. It is to be called when Append
-// returned [ErrFull], and again until Append succeeds: the time of a cursor begins with
-// the first call that sees it and again with each acknowledgement. Neither a Skip nor a
-// new link ends it: who takes nothing holds the others up once, not each time that the log
-// is full. Of equals the oldest cursor comes first.
+// Stalled returns the cursor that keeps a full log from taking more, and since when it has
+// taken nothing; nil if the log is not full. It is to be called when Append returned
+// [ErrFull], and again until Append succeeds: the time of every cursor that has something
+// to take begins with the first call, so that several that take nothing hold the others up
+// together and not one after the other, and again with each acknowledgement. Neither a Skip
+// nor a new link ends it: who takes nothing holds the others up once, not each time that the
+// log is full. Of several the one that took nothing for the longest time comes first, of
+// equals the oldest.
 func (l *Log) Stalled(now time.Time) (c *Cursor, since time.Time) {
 	if !l.full {
 		return nil, time.Time{}
 	}
 	for _, d := range l.cursors {
-		if d.low != l.ring.low {
-			continue // others hold more
+		if d.low == l.ring.high {
+			continue // has all
 		}
 		if d.stalled.IsZero() {
 			d.stalled = now
 		}
-		if c == nil || d.stalled.Before(since) {
+		if d.low == l.ring.low && (c == nil || d.stalled.Before(since)) {
 			c, since = d, d.stalled
 		}
 	}

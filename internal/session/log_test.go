@@ -288,6 +288,37 @@ func TestTheSlowestHoldsTheLog(t *testing.T) {
 	}
 }
 
+// Many that take nothing, each at another place in the log, hold the others up as long as
+// one does. Otherwise a member that came again and again could stop all publishing.
+func TestManyHoldTheLogNoLongerThanOne(t *testing.T) {
+	l := session.NewLog(frame.Broadcast, session.Limits{BytesMax: 100_000})
+	fast, at := open(t, l), time.Unix(100, 0)
+	fill := func(count int) (full bool) {
+		for range count {
+			if _, err := l.Append(session.Message{Topic: "a", Payload: make([]byte, 1000)}); err != nil {
+				return true
+			}
+			fast.Take(nil, 1<<20)
+			acked(t, fast, l.Next()-1)
+		}
+		return false
+	}
+	dead := make([]*session.Cursor, 10)
+	for i := range dead {
+		dead[i] = open(t, l)
+		fill(2)
+	}
+	for i, want := range dead {
+		if !fill(200) {
+			t.Fatalf("the log is not full with %d that take nothing", len(dead)-i)
+		}
+		if c, since := l.Stalled(at.Add(time.Duration(i) * time.Millisecond)); c != want || !since.Equal(at) {
+			t.Fatalf("Stalled = %p since %v, want number %d, %p, since %v", c, since, i, want, at)
+		}
+		want.Skip()
+	}
+}
+
 func TestHeldIsWhatTheFramesCost(t *testing.T) {
 	l := session.NewLog(frame.Broadcast, session.Limits{})
 	c := open(t, l)
