@@ -7,16 +7,24 @@ import (
 	"github.com/espial-go/espial/internal/elect"
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/lease"
 )
+
+// conflictAfter is how long the members in another mode must have been the same before
+// they are reported: as long as with the usual lease. They become known one by one.
+const conflictAfter = lease.DefaultLease
 
 // available is an election in the Available mode.
 type available struct {
-	name    string
-	self    ident.NodeID
-	e       *elect.Election
-	held    ident.Term     // the term of the last Hold
-	foreign []ident.NodeID // as reported
-	conduct []Action       // what is not from e
+	name string
+	self ident.NodeID
+	e    *elect.Election
+	held ident.Term // the term of the last Hold
+
+	foreign  []ident.NodeID // by ascending ID
+	since    time.Time      // when foreign changed last
+	reported []ident.NodeID
+	reports  []Action
 }
 
 func newAvailable(now time.Time, name string, self ident.NodeID, inc ident.Incarnation) *available {
@@ -38,11 +46,31 @@ func (a *available) view(now time.Time, members []Member, foreign []ident.NodeID
 	}
 	a.e.View(now, list)
 	if !slices.Equal(foreign, a.foreign) {
-		a.foreign = foreign
-		a.conduct = append(a.conduct, Report{
-			Election: a.name, Kind: ElectorateConflict, Surplus: slices.Clone(foreign),
+		a.foreign, a.since = foreign, now
+	}
+}
+
+// conflictDue returns when the members in another mode must be reported, if they are not.
+func (a *available) conflictDue() (time.Time, bool) {
+	return a.since.Add(conflictAfter), !slices.Equal(a.foreign, a.reported)
+}
+
+func (a *available) tick(now time.Time) {
+	a.e.Tick(now)
+	if at, ok := a.conflictDue(); ok && !now.Before(at) {
+		a.reported = a.foreign
+		a.reports = append(a.reports, Report{
+			Election: a.name, Kind: ElectorateConflict, Surplus: slices.Clone(a.foreign),
 		})
 	}
+}
+
+func (a *available) next() (time.Time, bool) {
+	at, ok := a.e.Next()
+	if t, due := a.conflictDue(); due && (!ok || t.Before(at)) {
+		return t, true
+	}
+	return at, ok
 }
 
 func (a *available) greet(now time.Time, id ident.NodeID)        { a.e.Linked(now, id) }
@@ -51,8 +79,6 @@ func (a *available) resign(now time.Time) error                  { return a.e.Re
 func (a *available) setEligible(now time.Time, eligible bool)    { a.e.SetEligible(now, eligible) }
 func (a *available) setFit(now time.Time, fit bool)              { a.e.SetFit(now, fit) }
 func (a *available) setWall(time.Time, time.Time)                {} // no clock is involved
-func (a *available) tick(now time.Time)                          { a.e.Tick(now) }
-func (a *available) next() (time.Time, bool)                     { return a.e.Next() }
 
 func (a *available) receive(now time.Time, from ident.NodeID, f frame.Frame) {
 	switch f := f.(type) {
@@ -64,8 +90,8 @@ func (a *available) receive(now time.Time, from ident.NodeID, f frame.Frame) {
 }
 
 func (a *available) take() []Action {
-	acts := a.conduct
-	a.conduct = nil
+	acts := a.reports
+	a.reports = nil
 	var cause elect.Cause // of the leader that came last
 	for _, act := range a.e.Take() {
 		switch act := act.(type) {

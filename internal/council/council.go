@@ -122,7 +122,8 @@ func (c *Council) View(now time.Time, all []Member) {
 	listed := false
 	for _, m := range all {
 		if c.index[m.ID] != nil || m.ID == c.me.ID && listed {
-			panic(fmt.Sprintf("council: %v is twice in %+v", m.ID, all)) //nolint:forbidigo // broken invariant
+			//nolint:forbidigo // broken invariant
+			panic(fmt.Sprintf("council: %v is twice in %+v", m.ID, all))
 		}
 		if m.ID == c.me.ID {
 			c.me, listed = m, true
