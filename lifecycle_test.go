@@ -2,6 +2,7 @@ package espial_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -394,6 +395,9 @@ func TestUseAfterClose(t *testing.T) {
 		}
 		if s := n.Status(); s.ID != n.ID() || n.Self().ID != n.ID() {
 			c.Errorf("Status is of %v and Self of %v", s.ID, n.Self().ID)
+		}
+		if b, err := json.Marshal(n.Status()); err != nil || strings.Contains(string(b), "null") {
+			c.Errorf("the status is %s, %v; want an object for every object", b, err)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -220,12 +221,14 @@ func (n *Node) queue(pattern string, s subscription) (*mailbox.Queue, error) {
 }
 
 // SetMetadata replaces what the node says of itself; every member gets an
-// [UpdatedNode]. It returns a [ConfigError] for metadata over the limits.
+// [UpdatedNode]. It keeps a copy. It returns a [ConfigError] for metadata over the
+// limits, [ErrClosed], or ctx's error, after which it may still happen.
 func (n *Node) SetMetadata(ctx context.Context, meta map[string]string) error {
 	if err := checkMetadata(meta); err != nil {
 		return err
 	}
-	return n.public(n.eng.SetMeta(ctx, meta))
+	// Cloned here: where ctx ends first, the caller has meta back before it is read.
+	return n.public(n.eng.SetMeta(ctx, maps.Clone(meta)))
 }
 
 // Leave sends what is still queued, waits until every member has taken it or ctx

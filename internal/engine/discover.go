@@ -185,7 +185,7 @@ func (e *Engine) Status() Status {
 		return s
 	})
 	if !ok {
-		return Status{Members: 1}
+		s = Status{Members: 1, Multicast: map[string]uint64{}} // alone, and nowhere
 	}
 	s.Queues, s.Dropped = e.exchange.Figures()
 	s.Queues["inputs"] = uint64(len(e.inputs))
