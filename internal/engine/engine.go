@@ -199,9 +199,6 @@ func listenPort(ln net.Listener) uint16 {
 	return 0
 }
 
-// Incarnation returns the incarnation of this start.
-func (e *Engine) Incarnation() ident.Incarnation { return e.inc }
-
 // Exchange returns the data room of the node.
 func (e *Engine) Exchange() *exchange.Exchange { return e.exchange }
 
