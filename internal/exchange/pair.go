@@ -38,7 +38,7 @@ type Pair struct {
 	turn chan struct{}        // holds a token while a link carries the pair
 	link atomic.Pointer[Link] // nil while there is none
 
-	parts [frame.Lanes]arrival // used by the reader of the link alone
+	parts [frame.Lanes]arrival // used by the reader of the link alone; by expire while there is no link
 	acks  []byte               // scratch of the writer of the link alone
 
 	cursor *session.Cursor // on the broadcast log; nil once the session ended; guarded by x.mu

@@ -109,7 +109,22 @@ func (x *Exchange) expire(p *Pair, now time.Time) (doubt uint64, ended bool) {
 	if p.unlinked.IsZero() || now.Sub(p.unlinked) < unlinkedMax {
 		return 0, false
 	}
+	p.giveUpPieces()
 	return x.giveUp(p), true
+}
+
+// giveUpPieces throws away messages of which some pieces came. Thousands of sessions that
+// are over are remembered, and each could hold two messages of EventMax bytes. Should a
+// rest come after all, it is skipped and the message counted as lost. The caller holds
+// p.mu, and p has no link, so that nobody reads.
+func (p *Pair) giveUpPieces() {
+	for lane := range p.parts {
+		if a := &p.parts[lane]; a.Wants(frame.Events{}) {
+			a.Reset()
+			a.skipping = true
+		}
+		p.in[lane].GiveUp()
+	}
 }
 
 // End ends the session with one incarnation of a node that left.

@@ -120,6 +120,19 @@ func (i *Inbox) abandon() {
 	}
 }
 
+// GiveUp is for a caller that has thrown away the pieces of a message that is not whole, and
+// will do so with the rest of it: they count as released. It gives memory back that is not
+// needed then.
+func (i *Inbox) GiveUp() {
+	if i.more {
+		i.free(i.runs.high)
+		i.advance()
+	}
+	if i.runs.len() == 0 {
+		i.runs.reset()
+	}
+}
+
 // Accept takes the run of a frame, which costs so many bytes as [Cost] counts. Of the
 // run the caller drops the first skip messages, which came before, and delivers the rest,
 // if any, after telling that lost messages before it are missing for good. Unless it
