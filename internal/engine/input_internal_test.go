@@ -44,13 +44,13 @@ func TestAFloodLeavesRoomForOthers(t *testing.T) {
 			}
 			queued := len(e.inputs)
 			if queued == 0 || queued > inputsMax/16 {
-				t.Errorf("round %d: %d inputs of a flood of %s wait, want some and at most %d", round, queued, name, inputsMax/16)
+				t.Errorf("round %d: %d inputs of %s wait, want some and at most %d", round, queued, name, inputsMax/16)
 			}
 			if err := other.Receive(raws(t, frame.Probe{Number: 1}, 1)); err != nil {
 				t.Fatal(err)
 			}
 			if got := len(e.inputs); got != queued+1 {
-				t.Errorf("round %d: %d inputs wait behind a flood of %s of %d, want the other's too", round, got, name, queued)
+				t.Errorf("round %d: %d inputs wait, %d of them %s, want the other's too", round, got, queued, name)
 			}
 			for len(e.inputs) > 0 {
 				(<-e.inputs)(time.Now())

@@ -89,7 +89,7 @@ func TestPiecesOfSessionsThatAreOverCostNothing(t *testing.T) {
 		s.piece(frame.Broadcast, pieces+2, 1, false, []byte("rest"))
 		s.piece(frame.Broadcast, pieces+3, 2, false, []byte("next"))
 		if got, want := read(t, q), "-1 a:next"; got != want {
-			t.Errorf("read %q from a session that went on, want %q", got, want)
+			t.Errorf("read %.80q from a session that went on, want %q", got, want)
 		}
 	})
 }
