@@ -370,6 +370,13 @@ func (h *handler) receive(raw frame.Raw) error {
 	case frame.Hello, frame.Accept, frame.Reject:
 		return fmt.Errorf("engine: %v after admission", raw.Type)
 	}
+	if raw.Type.Election() {
+		h.offer(inputCost(raw), func(now time.Time) {
+			h.e.core.Heard(now, h.id, now)
+			h.e.council.Receive(h.e.cfg.Awake(), h.pair.ID(), f)
+		})
+		return nil
+	}
 	h.offer(inputCost(raw), func(now time.Time) {
 		h.e.core.Heard(now, h.id, now)
 		h.e.core.Receive(now, h.id, f)

@@ -27,6 +27,7 @@ import (
 	"github.com/espial-go/espial/internal/admission"
 	"github.com/espial-go/espial/internal/beacon"
 	"github.com/espial-go/espial/internal/core"
+	"github.com/espial-go/espial/internal/council"
 	"github.com/espial-go/espial/internal/exchange"
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
@@ -72,6 +73,13 @@ type Config struct {
 	// 2^24; tests lower it.
 	RotateRecords uint64
 
+	// Mode is the one of the default election.
+	Mode council.Mode
+
+	// Awake is a clock that goes on while the machine sleeps, with any beginning.
+	// Default [AwakeClock].
+	Awake func() time.Time
+
 	// Listening is reported as the first change.
 	Listening Change
 
@@ -82,8 +90,9 @@ type Config struct {
 // something of their own.
 type Change struct {
 	core.Change
-	Note  Note
-	Count uint64 // with NoteInDoubt
+	Note   Note
+	Count  uint64         // with NoteInDoubt
+	Report council.Report // with NoteElection
 }
 
 // Note says which of the reports that core does not know a [Change] is.
@@ -94,6 +103,7 @@ const (
 	NoteNone      Note = iota // Change.Kind says what it is
 	NoteListening             // the node takes links
 	NoteInDoubt               // a session ended with messages unacknowledged
+	NoteElection              // Change.Report says what
 )
 
 // Engine runs one node.
@@ -112,6 +122,7 @@ type Engine struct {
 
 	// Owned by the owner goroutine.
 	core    *core.Core
+	council *council.Council
 	beacons *beacon.Finder
 	links   map[core.LinkID]*peerLink
 	refused map[ident.NodeID]core.Rejection // by others, at most refusedMax
@@ -119,6 +130,7 @@ type Engine struct {
 
 	lastLink atomic.Uint64
 	view     atomic.Pointer[core.View]
+	reigns   *reigns
 	dropped  counters
 
 	mu    sync.Mutex // guards what follows
@@ -132,6 +144,9 @@ type counters struct {
 
 // New makes a node that does nothing before Run.
 func New(cfg Config) (*Engine, error) {
+	if cfg.Awake == nil {
+		cfg.Awake = AwakeClock
+	}
 	if cfg.RotateRecords == 0 {
 		cfg.RotateRecords = rotateRecords
 	}
@@ -144,7 +159,7 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("engine: draw an incarnation: %w", err)
 	}
 	e := &Engine{
-		cfg: cfg, inc: inc, identity: identity, hub: newHub(),
+		cfg: cfg, inc: inc, identity: identity, hub: newHub(), reigns: newReigns(),
 		inputs: make(chan input, inputsMax), poke: make(chan struct{}, 1), ended: make(chan struct{}),
 		links: map[core.LinkID]*peerLink{}, refused: map[ident.NodeID]core.Rejection{},
 	}
@@ -167,6 +182,10 @@ func New(cfg Config) (*Engine, error) {
 			Tag: packet.Tag(cfg.Cluster), ID: cfg.Key.ID(), Incarnation: inc, Port: listenPort(cfg.Listener),
 			Linked: e.linked, Nonce: newNonce,
 		}, newRand())
+	}
+	e.council = council.New(council.Config{Self: cfg.Key.ID(), Incarnation: inc, Eligible: !cfg.Ineligible})
+	if err := e.council.Open(cfg.Awake(), "", cfg.Mode); err != nil {
+		return nil, err
 	}
 	e.view.Store(&core.View{Members: []core.Member{{Record: e.core.Self(), Self: true, Since: time.Now()}}})
 	return e, nil
@@ -225,6 +244,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	err := group.Wait()
 	e.exchange.Close()
+	e.endReigns()
 	e.hub.end()
 	if ctx.Err() != nil {
 		return nil

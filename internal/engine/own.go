@@ -60,6 +60,12 @@ func (e *Engine) own(ctx context.Context, leave <-chan struct{}) error {
 // next returns when tick is due.
 func (e *Engine) next() (time.Time, bool) {
 	at, ok := e.core.Next()
+	if c, cok := e.council.Next(); cok {
+		// The council's clock is another one, so only the distance counts.
+		if c = time.Now().Add(c.Sub(e.cfg.Awake())); !ok || c.Before(at) {
+			at, ok = c, true
+		}
+	}
 	if e.beacons == nil || e.leaving {
 		return at, ok
 	}
@@ -82,6 +88,8 @@ func (e *Engine) tick(now time.Time) {
 		}
 	}
 	e.core.Tick(now)
+	e.council.SetWall(e.cfg.Awake(), now)
+	e.council.Tick(e.cfg.Awake())
 	if e.beacons != nil && !e.leaving {
 		if b := e.beacons.Tick(now); b != nil {
 			e.cfg.Beacons.Send(b)
@@ -102,6 +110,7 @@ func (e *Engine) linkIDs() []core.LinkID {
 // goodbye tells every member that this node leaves, and closes the links.
 func (e *Engine) goodbye(now time.Time) {
 	e.leaving = true
+	e.abdicate()
 	for _, id := range e.linkIDs() {
 		l := e.links[id]
 		if b := l.pair.Farewell(now); len(b) > 0 {
@@ -129,6 +138,7 @@ func (e *Engine) turn(ctx context.Context) {
 			e.show(a)
 		}
 	}
+	e.vote()
 	e.updatePaths()
 }
 
@@ -173,6 +183,7 @@ func (e *Engine) show(v core.View) {
 		}
 	}
 	e.exchange.SetMembers(pairs)
+	e.assemble(v)
 }
 
 // refusedMax bounds the refusals that WaitFor can tell of. A stranger has a new ID

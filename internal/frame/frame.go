@@ -70,6 +70,9 @@ const (
 	TypeLeasePromote Type = 55
 )
 
+// Election reports whether frames of type t belong to an election.
+func (t Type) Election() bool { return t >= TypeLead && t < 56 }
+
 // Critical reports whether a node that does not know t must close the link.
 func (t Type) Critical() bool { return t < 128 }
 
