@@ -26,6 +26,15 @@ const (
 	Healed        Kind = "healed"          // one of the missing came back
 	Lagged        Kind = "lagged"          // Count changes or events were lost on the way to a reader
 	InDoubt       Kind = "espial.in_doubt" // a session ended; Count messages to Member may not have arrived
+
+	NewLeader  Kind = "new_leader"         // Member leads in Term; nobody does if it is zero
+	Promotion  Kind = "promotion"          // this node leads from now on
+	Demotion   Kind = "demotion"           // this node leads no more; Cause says why
+	QuorumLost Kind = "espial.quorum_lost" // less than a majority of a [Quorum] is there
+
+	// ElectorateConflict: Surplus says which members do not fit a [Quorum]; none when
+	// the conflict is over.
+	ElectorateConflict Kind = "espial.electorate_conflict"
 )
 
 // Causes of a [RemovedNode].
@@ -41,7 +50,7 @@ type Change struct {
 	Kind    Kind      // what happened
 	At      time.Time // when this node saw it
 	Member  Member    // whom it is about; with NodeRejected what little is known
-	Cause   string    // RemovedNode: left, failed or expelled
+	Cause   string    // RemovedNode: left, failed or expelled; Demotion, NewLeader: why
 	Source  string    // AddedNode: the first source that named the member here
 	By      string    // NodeRejected: self or peer
 	Code    string    // NodeRejected: filter, cluster, version, cipher, name …
@@ -52,6 +61,11 @@ type Change struct {
 	Missing []NodeID  // Split: who does not; Healed: who is back
 	Count   uint64    // Lagged, InDoubt: how many
 	Unknown bool      // Lagged: more than Count, and nobody can say how many
+
+	Election string   // elections: its name, empty for the default one
+	Term     uint64   // NewLeader, Promotion, Demotion: the reign
+	Token    uint64   // Promotion: see Term.Token
+	Surplus  []NodeID // ElectorateConflict: who does not fit
 }
 
 // MarshalJSON returns the stable shape that the command espial up --json prints.
@@ -78,10 +92,24 @@ func (c Change) MarshalJSON() ([]byte, error) {
 		Missing []NodeID `json:"missing,omitempty"`
 		Count   uint64   `json:"count,omitempty"`
 		Unknown bool     `json:"unknown,omitempty"`
+		Leader  *Sender  `json:"leader,omitempty"`
+		Term    uint64   `json:"term,omitempty"`
+		Token   uint64   `json:"token,omitempty"`
+		Surplus []NodeID `json:"surplus,omitempty"`
+		Name    *string  `json:"election,omitempty"`
 	}{
 		Time: c.At.Format(time.RFC3339Nano), Change: c.Kind, Cause: c.Cause, Source: c.Source,
 		By: c.By, Code: c.Code, Reason: c.Reason, Addrs: c.Addrs, Control: c.Control,
 		Present: c.Present, Missing: c.Missing, Count: c.Count, Unknown: c.Unknown,
+	}
+	switch c.Kind {
+	case NewLeader, Promotion, Demotion, QuorumLost, ElectorateConflict:
+		shape.Term, shape.Token, shape.Surplus, shape.Name = c.Term, c.Token, c.Surplus, &c.Election
+		if c.Kind == NewLeader && c.Member.ID != (NodeID{}) {
+			shape.Leader = &Sender{ID: c.Member.ID, Name: c.Member.Name}
+		}
+		return json.Marshal(shape)
+	default:
 	}
 	if c.Member.ID != (NodeID{}) {
 		shape.Member = &member{

@@ -56,6 +56,10 @@ type Config struct {
 	// Ineligible keeps the node from ever being leader.
 	Ineligible bool
 
+	// Election is the mode of the default election, the same at all nodes. Default
+	// [Available].
+	Election Mode
+
 	// Admit decides whether a node may join: nil admits, an error refuses, and its
 	// text reaches the other side. It is called on a goroutine of its own, for
 	// each new link, and has 2 s; a panic or a later answer refuses. A cluster is as

@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/espial-go/espial/internal/control"
@@ -41,6 +43,9 @@ func (n *Node) serveControl(ctx context.Context) {
 //	members, peers            each Member, each Peer
 //	changes                   each Change, the present members first, until the client goes
 //	pub {topic,data}          nothing, once the event is accepted; data is base64
+//	leader                    who leads, as espial leader prints it
+//	promote {member}          nothing, once the hand-over is under way
+//	resign                    nothing, once this node leads no more
 //	sub {pattern,count}       null once events are collected, then each Event, until there were
 //	                          count of them; 0 means until the client goes
 type controller struct{ n *Node }
@@ -63,6 +68,12 @@ func (c controller) Handle(ctx context.Context, r control.Request, send func(any
 			return err
 		}
 		return c.ended(ctx)
+	case "leader":
+		return c.leader(send)
+	case "promote":
+		return c.promote(ctx, r.Args)
+	case "resign":
+		return coded(c.n.Resign(ctx))
 	case "pub":
 		return c.pub(ctx, r.Args)
 	case "sub":
@@ -71,6 +82,36 @@ func (c controller) Handle(ctx context.Context, r control.Request, send func(any
 	return &control.Error{
 		Code: control.CodeVerb, Text: "the node does not know " + r.Verb + "; it has version " + Version,
 	}
+}
+
+// leader tells who leads the default election.
+func (c controller) leader(send func(any) error) error {
+	b, ok := c.n.main().shape()
+	if !ok {
+		return coded(ErrNoLeader)
+	}
+	return send(b)
+}
+
+// promote makes the one member lead that has a name, an ID or the beginning of an ID.
+func (c controller) promote(ctx context.Context, args json.RawMessage) error {
+	var a struct {
+		Member string `json:"member"`
+	}
+	if err := json.Unmarshal(args, &a); err != nil {
+		return badArgs("promote needs a member", err)
+	}
+	var match []NodeID
+	for m := range c.n.Members() {
+		if a.Member != "" && (m.Name == a.Member || strings.HasPrefix(m.ID.String(), a.Member)) {
+			match = append(match, m.ID)
+		}
+	}
+	if len(match) != 1 {
+		return &control.Error{Code: "no_member", Text: fmt.Sprintf(
+			"%d members are called %q or have an ID that begins so; name one", len(match), a.Member)}
+	}
+	return coded(c.n.Promote(ctx, match[0]))
 }
 
 // sendAll sends each value of seq as a piece of its own, so that an answer never has
@@ -156,6 +197,12 @@ func coded(err error) error {
 		code = "too_large"
 	case errors.Is(err, ErrNoMember):
 		code = "no_member"
+	case errors.Is(err, ErrNoLeader):
+		code = "no_leader"
+	case errors.Is(err, ErrNotLeader):
+		code = "not_leader"
+	case errors.Is(err, ErrNotEligible):
+		code = "not_eligible"
 	case errors.Is(err, ErrClosed):
 		code = control.CodeClosed
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/espial-go/espial/internal/core"
+	"github.com/espial-go/espial/internal/council"
 	"github.com/espial-go/espial/internal/engine"
 	"github.com/espial-go/espial/internal/exchange"
 	"github.com/espial-go/espial/internal/frame"
@@ -60,6 +61,14 @@ func (n *Node) public(err error) error {
 	case errors.Is(err, exchange.ErrClosed), errors.Is(err, engine.ErrClosed),
 		errors.Is(err, mailbox.ErrClosed):
 		return ErrClosed
+	case errors.Is(err, council.ErrNotMember):
+		return ErrNoMember
+	case errors.Is(err, council.ErrNotEligible), errors.Is(err, council.ErrNoSuccessor):
+		return ErrNotEligible
+	case errors.Is(err, council.ErrNoLeader):
+		return ErrNoLeader
+	case errors.Is(err, council.ErrNotLeader):
+		return ErrNotLeader
 	case errors.Is(err, session.ErrTooLarge):
 		return tooLarge(n.cfg.EventMax+1, n.cfg.EventMax)
 	}
@@ -109,6 +118,8 @@ func (n *Node) change(c engine.Change) Change {
 		return Change{Kind: Listening, At: c.At, Addrs: n.Addrs(), Control: n.control}
 	case engine.NoteInDoubt:
 		return Change{Kind: InDoubt, At: c.At, Member: member(c.Member), Count: c.Count}
+	case engine.NoteElection:
+		return electionChange(c)
 	case engine.NoteNone:
 	}
 	out := Change{
@@ -129,6 +140,31 @@ func (n *Node) change(c engine.Change) Change {
 	case core.Healed:
 		out.Missing = []NodeID{NodeID(c.Member.Record.ID)}
 	default:
+	}
+	return out
+}
+
+// electionChange converts the report of an election at the border.
+func electionChange(c engine.Change) Change {
+	r := c.Report
+	out := Change{
+		At: c.At, Member: member(c.Member), Cause: r.Cause, Election: r.Election,
+		Term: uint64(r.Term), Token: uint64(r.Token),
+	}
+	switch r.Kind {
+	case council.NewLeader:
+		out.Kind = NewLeader
+	case council.Promotion:
+		out.Kind = Promotion
+	case council.Demotion:
+		out.Kind = Demotion
+	case council.QuorumLost:
+		out.Kind = QuorumLost
+	case council.ElectorateConflict:
+		out.Kind = ElectorateConflict
+		for _, id := range r.Surplus {
+			out.Surplus = append(out.Surplus, NodeID(id))
+		}
 	}
 	return out
 }

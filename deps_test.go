@@ -64,7 +64,7 @@ var layers = map[string][]string{
 	"": {
 		"internal/ident", "internal/glob", "internal/frame", "internal/packet",
 		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
-		"internal/admission", "internal/mailbox", "internal/core",
+		"internal/admission", "internal/mailbox", "internal/core", "internal/council",
 		"internal/link", "internal/multicast", "internal/exchange", "internal/engine", "internal/control",
 	},
 

@@ -28,6 +28,9 @@
 // link answers is never removed. Members lost to a split return by themselves
 // when packets flow again, for the life of the node.
 //
+// One member leads ([Node.Leader], [Node.Terms]). By default there is always a leader,
+// one on each side of a split ([Available]); [Quorum] has at most one at any instant.
+//
 // Every link is TLS 1.3 with a key of its own, and the ID of a node is the hash
 // of its public key. Without a filter ([Config.Admit]) any node that knows the
 // name of the cluster may join, and an attacker who can alter traffic on the way

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/espial-go/espial/internal/engine"
 	"github.com/espial-go/espial/internal/memnet"
@@ -56,6 +57,8 @@ func (m mapped) RemoteAddr() net.Addr {
 func (m memoryEnv) dial(ctx context.Context, addr string) (net.Conn, error) {
 	return m.Net.Host(m.IP).Dial(ctx, addr)
 }
+
+func (m memoryEnv) awake() time.Time { return time.Now() }
 
 func (m memoryEnv) hostname() string { return "host-" + m.IP.String() }
 

@@ -2,6 +2,7 @@ package espial
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
 	"maps"
@@ -252,10 +253,11 @@ func (n *Node) Done() <-chan struct{} { return n.ended }
 // Status returns figures on the node for people and monitoring.
 func (n *Node) Status() Status {
 	s := n.eng.Status()
+	leader, _ := n.main().shape()
 	return Status{
 		ID: n.id, Name: n.cfg.Name, Cluster: n.cfg.Cluster, Version: Version, Addrs: n.Addrs(),
 		Members: s.Members, Peers: s.Peers, Uptime: time.Since(n.started).Seconds(),
-		Control: n.control, Multicast: s.Multicast, Queues: s.Queues, Dropped: s.Dropped,
+		Control: n.control, Multicast: s.Multicast, Queues: s.Queues, Dropped: s.Dropped, Leader: leader,
 	}
 }
 
@@ -269,6 +271,7 @@ type Status struct {
 	Addrs     []string          `json:"addrs"`             // where the node takes links
 	Members   int               `json:"members"`           // this node included
 	Peers     int               `json:"peers"`             // links that are up
+	Leader    json.RawMessage   `json:"leader"`            // as espial leader prints it; null for none
 	Uptime    float64           `json:"uptime_s"`          // seconds since Start
 	Control   string            `json:"control,omitempty"` // path of the control socket
 	Multicast map[string]uint64 `json:"multicast"`         // interfaces, beacons sent and received

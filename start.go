@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/espial-go/espial/internal/admission"
+	"github.com/espial-go/espial/internal/council"
 	"github.com/espial-go/espial/internal/engine"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/multicast"
@@ -29,6 +30,7 @@ type env interface {
 	beacons(c Config) (engine.Beacons, error)
 	locals() ([]engine.Local, error)
 	hostname() string
+	awake() time.Time // a clock that goes on while the machine sleeps
 }
 
 // systemEnv is the host's network.
@@ -62,6 +64,8 @@ func (systemEnv) beacons(c Config) (engine.Beacons, error) {
 }
 
 func (systemEnv) locals() ([]engine.Local, error) { return engine.Locals() }
+
+func (systemEnv) awake() time.Time { return engine.AwakeClock() }
 
 func (systemEnv) hostname() string {
 	name, err := os.Hostname()
@@ -121,10 +125,14 @@ func (n *Node) assemble(key *ident.Key, ln net.Listener, host string, sys env) e
 		Key: key, Cluster: c.Cluster, Name: c.Name, Host: host, Meta: c.Metadata, Seeds: c.Seeds,
 		Ineligible: c.Ineligible, RequireAES: c.RequireAES, SuspectAfter: c.SuspectAfter,
 		RemoveAfter: c.RemoveAfter, EventMax: c.EventMax, Listener: ln, Addrs: addrs, Dial: sys.dial,
-		Beacons: beacons, Judge: judge(c.Admit), Listening: listening(), Logger: c.Logger,
+		Beacons: beacons, Judge: judge(c.Admit), Mode: c.Election.m, Awake: sys.awake,
+		Listening: listening(), Logger: c.Logger,
 	})
 	if err != nil && beacons != nil {
 		beacons.Close()
+	}
+	if errors.Is(err, council.ErrElectorate) {
+		return &ConfigError{Field: "Election", Reason: err.Error(), Err: err}
 	}
 	return err
 }
