@@ -41,6 +41,7 @@ type nodeFlags struct {
 	listen, advertise, keyFile string
 	join, discover, meta       []string
 	ineligible                 bool
+	quorum                     int
 	admit                      string
 	group, iface               string
 	loopback                   bool
@@ -69,6 +70,8 @@ func (f *nodeFlags) identity(fs *pflag.FlagSet) {
 	fs.StringVar(&f.name, "name", "", "`NAME` of the node (default the host's name)")
 	fs.StringSliceVar(&f.meta, "meta", nil, "tell every member `KEY=VALUE`; repeatable, or with commas")
 	fs.BoolVar(&f.ineligible, "ineligible", false, "never lead")
+	fs.IntVar(&f.quorum, "quorum", 0,
+		"elect a leader only with a majority of `N` nodes, at most one at any instant")
 	fs.StringVar(&f.admit, "admit", "",
 		"let sh -c `COMMAND` decide who may join: exit 0 admits, the last line says why")
 }
@@ -98,6 +101,16 @@ func (f *nodeFlags) config(warnings io.Writer) (espial.Config, error) {
 			Off: !multicast, Group: f.group, Interface: f.iface, NoLoopback: !f.loopback, TTL: f.ttl,
 		},
 		Logger: slog.New(slog.NewTextHandler(warnings, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	switch {
+	case f.quorum > 0:
+		c.Election = espial.Quorum(f.quorum)
+		if f.quorum%2 == 0 {
+			warnf(warnings, "--quorum %d tolerates no more failures than --quorum %d does",
+				f.quorum, f.quorum-1)
+		}
+	case f.quorum < 0:
+		return espial.Config{}, usagef("--quorum: is %d, must be at least 1", f.quorum)
 	}
 	if f.admit != "" {
 		c.Admit = newGatekeeper(f.admit).admit

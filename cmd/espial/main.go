@@ -77,6 +77,7 @@ Exit codes: 0 done, 1 the answer is no, 2 usage, 3 no node runs, 4 refused.`,
 		newUpCommand(), newDemoCommand(),
 		newMembersCommand(), newPeersCommand(), newStatusCommand(),
 		newPubCommand(), newSubCommand(),
+		newLeaderCommand(), newPromoteCommand(), newResignCommand(),
 		newBenchCommand(), newBenchReceiverCommand(),
 	)
 	return root

@@ -170,6 +170,27 @@ func changeLine(c espial.Change) string {
 	return strings.TrimRight(line, " ")
 }
 
+// electionDetail says what happened in an election.
+func electionDetail(c espial.Change) string {
+	words := []string{}
+	if c.Election != "" {
+		words = append(words, "election "+c.Election)
+	}
+	if c.Kind == espial.NewLeader && c.Member.ID == (espial.NodeID{}) {
+		words = append(words, "nobody leads")
+	}
+	if c.Term != 0 {
+		words = append(words, fmt.Sprintf("term %d", c.Term))
+	}
+	if c.Cause != "" {
+		words = append(words, c.Cause)
+	}
+	if len(c.Surplus) > 0 {
+		words = append(words, fmt.Sprintf("%d members do not fit", len(c.Surplus)))
+	}
+	return strings.Join(words, ", ")
+}
+
 // changeDetail returns what is particular to the kind of a change.
 func changeDetail(c espial.Change) string {
 	switch c.Kind {
@@ -188,6 +209,10 @@ func changeDetail(c espial.Change) string {
 		return strings.TrimRight(fmt.Sprintf("by %s: %s %s", c.By, term.Text(c.Code), quoted(c.Reason)), " ")
 	case espial.Split:
 		return fmt.Sprintf("%d answer, %d do not: %s", len(c.Present), len(c.Missing), shortIDs(c.Missing))
+	case espial.NewLeader:
+		return electionDetail(c)
+	case espial.Promotion, espial.Demotion, espial.QuorumLost, espial.ElectorateConflict:
+		return electionDetail(c)
 	case espial.Healed:
 		return "back: " + shortIDs(c.Missing)
 	case espial.Lagged:

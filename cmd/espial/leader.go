@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/espial-go/espial/internal/control"
+	"github.com/espial-go/espial/internal/term"
+)
+
+// newLeaderCommand returns espial leader.
+func newLeaderCommand() *cobra.Command {
+	q := &question{}
+	cmd := &cobra.Command{
+		Use:   "leader",
+		Short: "Show who leads the cluster",
+		Long: `Show who leads the cluster, as a running node of this host knows it. The token
+is the number of the reign, for fencing. No leader is exit code 1.`,
+		Example: "  espial leader --cluster shop",
+		Args:    wants(),
+	}
+	asJSON := jsonFlag(cmd, "one JSON object")
+	q.command(cmd, func(cmd *cobra.Command, _ []string, n *control.Node) error {
+		pieces, err := collect(cmd.Context(), n, "leader", nil)
+		if err != nil {
+			return err
+		}
+		for _, b := range pieces {
+			if *asJSON {
+				err = printer{cmd.OutOrStdout(), true}.print(b, "")
+			} else {
+				err = printLeader(cmd.OutOrStdout(), b)
+			}
+		}
+		return err
+	})
+	return cmd
+}
+
+// printLeader prints who leads, as a table of one row.
+func printLeader(w io.Writer, b json.RawMessage) error {
+	var l struct {
+		Leader struct{ ID, Name string } `json:"leader"`
+		Term   uint64                    `json:"term"`
+		Mode   string                    `json:"mode"`
+	}
+	if err := json.Unmarshal(b, &l); err != nil {
+		return fmt.Errorf("the node answered %q: %w", b, err)
+	}
+	id := l.Leader.ID[:min(len(l.Leader.ID), 16)]
+	return printTable(w, [][]string{
+		{"NAME", "ID", "TERM", "MODE"},
+		{nameOf(l.Leader.Name), term.Text(id), strconv.FormatUint(l.Term, 10), term.Text(l.Mode)},
+	})
+}
+
+// newPromoteCommand returns espial promote.
+func newPromoteCommand() *cobra.Command {
+	q := &question{}
+	cmd := &cobra.Command{
+		Use:   "promote NAME",
+		Short: "Make a member lead the cluster",
+		Long: `Make a member lead the cluster: the present leader hands over. The member is
+given by its name, its ID, or the beginning of its ID. It is under way when
+the command ends; espial leader tells when it is done.`,
+		Example: "  espial promote web-2 --cluster shop",
+		Args:    wants("NAME"),
+	}
+	jsonFlag(cmd, "nothing else: there is no output")
+	q.command(cmd, func(cmd *cobra.Command, args []string, n *control.Node) error {
+		return n.Call(cmd.Context(), "promote", map[string]string{"member": args[0]}, ignore)
+	})
+	return cmd
+}
+
+// newResignCommand returns espial resign.
+func newResignCommand() *cobra.Command {
+	q := &question{}
+	cmd := &cobra.Command{
+		Use:   "resign",
+		Short: "Make a running node give up leading",
+		Long: `Make a running node of this host give up leading: the next in rank takes over.
+A node that does not lead is exit code 1.`,
+		Example: "  espial resign --node web-1",
+		Args:    wants(),
+	}
+	jsonFlag(cmd, "nothing else: there is no output")
+	q.command(cmd, func(cmd *cobra.Command, _ []string, n *control.Node) error {
+		return n.Call(cmd.Context(), "resign", nil, ignore)
+	})
+	return cmd
+}
+
+func ignore(json.RawMessage) error { return nil }
