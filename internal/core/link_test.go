@@ -198,6 +198,16 @@ func TestGoodbye(t *testing.T) {
 		n.LinkDown(n.now, l, core.Closed{By: core.ByPeer, Code: frame.CodeLeave})
 		n.expect("peer_removed n1", "disconnected", "removed_node n1 left", "view of 1")
 	})
+	t.Run("nothing is kept of who left", func(t *testing.T) {
+		n := newNode(t)
+		l := n.join(1, 5)
+		n.Learn(n.now, l, []frame.Record{record(1, 5, func(r *frame.Record) { r.Version, r.State = 2, frame.Left })})
+		n.LinkDown(n.now, l, core.Closed{By: core.ByPeer, Code: frame.CodeLeave})
+		n.LinkDown(n.now, n.join(2, 5), core.Closed{By: core.ByPeer, Code: frame.CodeLeave})
+		if got := n.Reached(); got != 0 {
+			t.Errorf("the addresses of %d nodes that left are kept", got)
+		}
+	})
 	t.Run("nobody dials who left", func(t *testing.T) {
 		n := newNode(t)
 		l := n.join(1, 5)

@@ -124,6 +124,7 @@ func (c *Core) removed(now time.Time, m member.Member) {
 	c.dials.Forget(now, id)
 	if l := c.peers[id]; l != nil && l.Incarnation == m.Record.Incarnation {
 		c.unlink(l)
+		delete(c.reached, id)
 		c.close(l, frame.CodeLeave, "")
 	}
 }
