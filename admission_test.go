@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/memnet"
 )
 
@@ -188,6 +189,26 @@ func TestRestartWithTheSameKeyReplacesTheNode(t *testing.T) {
 		if got := strings.Join(order, " "); got != want || incarnations[0] != incarnations[1] ||
 			incarnations[1] == incarnations[2] {
 			c.Errorf("changes %s of incarnations %x, want %s of the first, the first and the second", got, incarnations, want)
+		}
+	})
+}
+
+// A stranger that calls and says REJECT, and not even HELLO, refuses nothing: WaitFor waits
+// for those who answer.
+func TestRefusalOfACallerWithoutHelloIsNone(t *testing.T) {
+	inCluster(t, 1, func(c *cluster) {
+		n := c.nodes[0]
+		ctx, cancel := context.WithTimeout(c.Context(), 5*time.Second)
+		defer cancel()
+		got := make(chan error, 1)
+		go func() { got <- n.WaitFor(ctx, 2) }()
+		caller := c.attacker(9).dial(n)
+		caller.say(frame.Reject{Code: frame.CodeFilter, Reason: "no"})
+		caller.rest()
+		time.Sleep(time.Second)
+		c.start(espial.Config{Seeds: n.Addrs()})
+		if err := <-got; err != nil {
+			c.Errorf("WaitFor = %v after the word of a stranger, want a cluster of 2", err)
 		}
 	})
 }

@@ -182,6 +182,9 @@ func (e *Engine) admit(ctx context.Context, c *link.Conn, d core.Dial, ready fun
 
 // refusal tells core who refused whom.
 func (e *Engine) refusal(c *link.Conn, d core.Dial, refused *link.RefusedError) {
+	if refused.Refusal.By == admission.Peer && d.Number == 0 && refused.Hello.Incarnation == 0 {
+		return // a caller that never said who it is answered nothing; see Node.WaitFor
+	}
 	outcome := dial.Outcome{Kind: dial.Rejected, ID: c.Peer()}
 	r := core.Rejection{
 		Peer: c.Peer(), Incarnation: refused.Hello.Incarnation, Name: refused.Hello.Name,
