@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 )
 
@@ -65,7 +66,8 @@ func (e *RejectedError) Error() string {
 		if i > 0 {
 			b.WriteByte(';')
 		}
-		fmt.Fprintf(&b, " %s: %s", r.ID.Short(), r.Code)
+		code := strconv.Quote(r.Code) // the peer's bytes; a word that is known needs no quotes
+		fmt.Fprintf(&b, " %s: %s", r.ID.Short(), code[1:len(code)-1])
 		if r.Reason != "" {
 			fmt.Fprintf(&b, " (%q)", r.Reason)
 		}
