@@ -1,6 +1,7 @@
 package council_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -98,4 +99,59 @@ func TestMoreThanTheQuorumIsAConflict(t *testing.T) {
 	w.run(4 * time.Second)
 	w.agree("cron", 0, 0, 1) // its voters let it go on
 	want(t, w, 0, "cron: electorate_conflict n2")
+}
+
+func TestAConflictIsReportedHoweverOftenTheViewChanges(t *testing.T) {
+	w := newWorld(t, 3)
+	w.open("", council.Mode{}, 0)
+	w.open("", council.Mode{Quorum: 3}, 1)
+	for i := range 12 {
+		w.link(0, 2, i%2 == 0)
+		w.run(100 * time.Millisecond)
+	}
+	want(t, w, 0, "electorate_conflict n1")
+}
+
+func TestOnlyAMemberOfTheSameModeIsListenedTo(t *testing.T) {
+	ask := frame.LeaseAsk{Kind: frame.LeasePoll, Electorate: 2, Incarnation: 2, Number: 1}
+	for _, first := range []frame.Frame{frame.LeaseRule{Electorate: 2}, frame.Lead{}} {
+		w := newWorld(t, 2)
+		w.open("", council.Mode{Quorum: 2}, 0)
+		w.run(1050 * time.Millisecond)
+		c := w.nodes[0].c
+		c.Receive(w.now, idOf(1), first)
+		c.Take()
+		c.Receive(w.now, idOf(1), ask)
+		answers := 0
+		for _, a := range c.Take() {
+			if s, ok := a.(council.Send); ok && s.Frame.Type() == frame.TypeLeaseAnswer {
+				answers++
+			}
+		}
+		want := 0
+		if first.Type() == frame.TypeLeaseRule {
+			want = 1
+		}
+		if answers != want {
+			t.Errorf("after %v: %d answers to %+v, want %d", first.Type(), answers, ask, want)
+		}
+	}
+}
+
+func TestAMemberInAnotherModeIsNotReckonedWith(t *testing.T) {
+	w := newWorld(t, 3)
+	w.open("", council.Mode{Quorum: 3}, 0)
+	w.open("", council.Mode{}, 1, 2)
+	w.run(4 * time.Second)
+	w.agree("", 1, 1, 2)
+	c := w.nodes[1].c
+	if err := c.Promote(w.now, "", idOf(0)); !errors.Is(err, council.ErrNotMember) {
+		t.Errorf("Promote: %v, want %v", err, council.ErrNotMember)
+	}
+	if err := c.Resign(w.now, ""); err != nil {
+		t.Fatalf("Resign: %v", err)
+	}
+	w.nodes[1].carry()
+	w.run(4 * latency)
+	w.agree("", 2, 1, 2)
 }

@@ -395,6 +395,17 @@ func TestOpenRefusesWhatCannotBe(t *testing.T) {
 	}
 }
 
+func TestOpenKeepsNothingOfTheCaller(t *testing.T) {
+	w := newWorld(t, 1)
+	voters := []ident.NodeID{idOf(2), idOf(1)}
+	w.open("", council.Mode{Voters: voters})
+	if voters[0] != idOf(2) {
+		t.Errorf("the list of the caller is %v now", voters)
+	}
+	clear(voters)
+	w.open("", council.Mode{Voters: []ident.NodeID{idOf(1), idOf(2)}})
+}
+
 func TestElectionsAreBounded(t *testing.T) {
 	w := newWorld(t, 1)
 	for i := range council.ElectionsMax {

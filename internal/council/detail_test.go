@@ -102,34 +102,71 @@ func TestANodeThatMayNotLeadDoesNot(t *testing.T) {
 }
 
 func TestANamedElectionSpeaksToThoseThatTakePart(t *testing.T) {
-	w := newWorld(t, 4)
-	w.open("cron", council.Mode{}, 1, 2)
+	w := newWorld(t, 5)
+	w.link(1, 4, false)
+	w.open("cron", council.Mode{}, 1, 2, 3)
 	w.run(5 * latency)
+	w.link(1, 3, false)
 	c := w.nodes[1].c
-	c.SetFit(w.now, "cron", false)
-	var to []ident.NodeID
-	for _, a := range c.Take() {
-		if s, ok := a.(council.Send); ok {
-			to = append(to, s.To)
+	told := func() (to []ident.NodeID) {
+		for _, a := range c.Take() {
+			if s, ok := a.(council.Send); ok {
+				to = append(to, s.To)
+			}
 		}
+		return to
 	}
-	if diff := cmp.Diff([]ident.NodeID{idOf(2)}, to); diff != "" {
-		t.Errorf("told (-want +got)\n%s", diff)
+	c.SetFit(w.now, "cron", false)
+	if diff := cmp.Diff([]ident.NodeID{idOf(2)}, told()); diff != "" {
+		t.Errorf("told what is new (-want +got)\n%s", diff)
+	}
+	if err := c.Open(w.now, "jobs", council.Mode{}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]ident.NodeID{idOf(0), idOf(2)}, told()); diff != "" {
+		t.Errorf("greeted, to learn who takes part (-want +got)\n%s", diff)
 	}
 }
 
-func TestALinkIsGreetedOncePerElectionAndSide(t *testing.T) {
+func TestAllMembersTakePartInTheDefaultElection(t *testing.T) {
+	w := newWorld(t, 3)
+	w.open("", council.Mode{Quorum: 2}, 0)
+	w.open("cron", council.Mode{Quorum: 2}, 0)
+	w.run(2 * time.Second)
+	want(t, w, 0, "electorate_conflict n2")
+}
+
+func TestALinkIsGreetedTwiceAtMost(t *testing.T) {
 	w := newWorld(t, 2)
 	w.link(0, 1, false)
 	w.open("", council.Mode{})
 	w.open("q", council.Mode{Quorum: 5})
+	for turn := range 3 {
+		w.forget()
+		w.link(0, 1, true)
+		w.view() // with nothing new
+		w.run(100 * time.Millisecond)
+		w.view()
+		for i, x := range w.nodes {
+			// One at once, and one when the other one is known to listen.
+			if x.sent != 4 {
+				t.Errorf("turn %d: node %d sent %d frames, want 2 in each election", turn, i, x.sent)
+			}
+		}
+		w.link(0, 1, false)
+	}
+}
+
+func TestWhoOpensLaterGreetsOnce(t *testing.T) {
+	w := newWorld(t, 2)
+	w.open("q", council.Mode{Quorum: 5}, 1)
+	w.run(100 * time.Millisecond)
 	w.forget()
-	w.link(0, 1, true)
+	w.open("q", council.Mode{Quorum: 5}, 0)
 	w.run(100 * time.Millisecond)
 	for i, x := range w.nodes {
-		// One at once, and one when the other one is known to listen.
-		if x.sent != 4 {
-			t.Errorf("node %d sent %d frames, want 2 in each election", i, x.sent)
+		if x.sent != 1 {
+			t.Errorf("node %d sent %d frames, want 1", i, x.sent)
 		}
 	}
 }

@@ -25,7 +25,6 @@ func newLeased(now time.Time, name string, self Member, m Mode) (*leased, error)
 	}
 	e, err := lease.New(now, lease.Config{
 		Self: self.ID, Incarnation: self.Incarnation, Electorate: electorate, Lease: m.Lease,
-		Ineligible: !self.Eligible,
 	})
 	switch {
 	case errors.Is(err, lease.ErrElectorate):
