@@ -215,7 +215,8 @@ func TestRefusalOfACallerWithoutHelloIsNone(t *testing.T) {
 
 // What a refusing node says is safe to print: its code and reason may be any bytes.
 func TestRefusalIsSafeToPrint(t *testing.T) {
-	err := &espial.RejectedError{Refusals: []espial.Refusal{{Code: "\x1b[2J\n", Reason: "\x1b]0;x\a"}, {Code: "full"}}}
+	hostile := espial.Refusal{Code: "\x1b[2J\n", Reason: "\x1b]0;x\a"}
+	err := &espial.RejectedError{Refusals: []espial.Refusal{hostile, {Code: "full"}}}
 	if got := err.Error(); strings.ContainsAny(got, "\x1b\n\a") || !strings.HasSuffix(got, ": full") {
 		t.Errorf("error is %q, want no control characters, and known codes as they are", got)
 	}
