@@ -82,6 +82,7 @@ func TestChangesBeginWithThePresentMembers(t *testing.T) {
 // the newest changes; a reader beside it loses nothing.
 func TestSlowReaderOfChangesIsToldHowManyItMissed(t *testing.T) {
 	inCluster(t, 2, func(c *cluster) {
+		time.Sleep(4 * time.Second) // a leader is elected, and nothing else changes
 		quick := c.watch(c.nodes[0])
 		slow := c.nodes[0].Changes(c.Context())
 		const updates = 1500

@@ -120,21 +120,37 @@ func (n *Node) Changes(ctx context.Context) iter.Seq[Change] {
 	}
 }
 
+// refusalGrace is how long WaitFor goes on looking after a first refusal: whoever admits
+// this node may answer a little later.
+const refusalGrace = time.Second
+
 // WaitFor waits until the cluster has count members that this node can exchange
-// events with, itself included. It returns ctx's error if that ends first, a
-// [RejectedError] if all nodes that answered refused this one, and [ErrClosed] if
-// the node ends.
+// events with, itself included. It returns ctx's error if that ends first, [ErrClosed]
+// if the node ends, and a [RejectedError] if this node never met anybody and all nodes
+// that answered, up to a second after the first one, refused it.
 func (n *Node) WaitFor(ctx context.Context, count int) error {
+	var grace <-chan time.Time
+	over := false
 	for {
 		s := n.eng.Paths()
+		refused := !s.Met && len(s.Refusals) > 0
+		select {
+		case <-n.ended:
+			return ErrClosed
+		default:
+		}
 		switch {
 		case s.Count+1 >= count:
 			return nil
-		case s.Count == 0 && len(s.Refusals) > 0:
+		case refused && over:
 			return rejected(s.Refusals)
+		case refused && grace == nil:
+			grace = time.After(refusalGrace)
 		}
 		select {
 		case <-s.Changed:
+		case <-grace:
+			over = true
 		case <-n.ended:
 			return ErrClosed
 		case <-ctx.Done():
@@ -271,7 +287,7 @@ type Status struct {
 	Addrs     []string          `json:"addrs"`             // where the node takes links
 	Members   int               `json:"members"`           // this node included
 	Peers     int               `json:"peers"`             // links that are up
-	Leader    json.RawMessage   `json:"leader"`            // as espial leader prints it; null for none
+	Leader    json.RawMessage   `json:"leader,omitempty"`  // as espial leader prints it; absent for none
 	Uptime    float64           `json:"uptime_s"`          // seconds since Start
 	Control   string            `json:"control,omitempty"` // path of the control socket
 	Multicast map[string]uint64 `json:"multicast"`         // interfaces, beacons sent and received

@@ -28,6 +28,10 @@ import (
 // have [link.SetupTimeout].
 const dialTimeout = time.Second
 
+// filtersMax bounds the calls of the user's filter that run at once: one that never
+// returns costs its own goroutine, and no more than so many.
+const filtersMax = 128
+
 // linksMax bounds the links of a node.
 const linksMax = 1024
 
@@ -255,6 +259,11 @@ func (e *Engine) policy(ctx context.Context, c *link.Conn, d core.Dial) link.Pol
 				return admission.Verdict{Code: frame.CodeFull, Reason: fmt.Sprintf("%d links", linksMax)}
 			}
 			verdict := admission.Verdict{Admit: true, Join: g.join}
+			if e.filters.Add(1); e.filters.Load() > filtersMax {
+				e.filters.Add(-1)
+				return admission.Verdict{Reason: "the filter is busy"}
+			}
+			defer e.filters.Add(-1)
 			if e.cfg.Judge != nil {
 				if err := e.cfg.Judge(ctx, v, cl); err != nil {
 					verdict = admission.Verdict{Reason: err.Error()}

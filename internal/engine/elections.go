@@ -132,7 +132,7 @@ func (e *Engine) assemble(v core.View) {
 	for _, m := range v.Members {
 		members = append(members, council.Member{
 			ID: m.Record.ID, Incarnation: m.Record.Incarnation, Join: m.Record.Join,
-			Eligible: !m.Record.Ineligible, Linked: m.Link != 0,
+			Eligible: !m.Record.Ineligible, Link: uint64(m.Link),
 		})
 	}
 	e.council.View(e.cfg.Awake(), members)

@@ -117,6 +117,7 @@ type Engine struct {
 	ended    chan struct{} // closed when the owner returned, so that nobody waits for it
 	hub      *hub
 	gate     link.Gate
+	filters  atomic.Int64 // calls of Judge that run
 	throttle throttle
 	group    *errgroup.Group // set by Run, before anything uses it
 
@@ -245,6 +246,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	err := group.Wait()
 	e.exchange.Close()
 	e.endReigns()
+	e.view.Store(&core.View{Members: []core.Member{e.Self()}})
 	e.hub.end()
 	if ctx.Err() != nil {
 		return nil

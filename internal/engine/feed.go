@@ -22,16 +22,24 @@ type Feed struct {
 
 func newFeed(h *hub) *Feed { return &Feed{hub: h, ready: make(chan struct{}, 1)} }
 
-// push adds changes and drops the oldest beyond feedMax.
+// push adds changes. It drops the oldest beyond feedMax in bulk, so that a reader that
+// lags costs the owner little; Next drops the rest of them.
 func (f *Feed) push(cs ...Change) {
 	f.mu.Lock()
 	f.queue = append(f.queue, cs...)
+	if len(f.queue) >= 2*feedMax {
+		f.trim()
+	}
+	f.mu.Unlock()
+	f.signal()
+}
+
+// trim drops the oldest changes beyond feedMax. The caller holds mu.
+func (f *Feed) trim() {
 	if over := len(f.queue) - feedMax; over > 0 {
 		f.queue = append(f.queue[:0:0], f.queue[over:]...)
 		f.lost += uint64(over)
 	}
-	f.mu.Unlock()
-	f.signal()
 }
 
 // end lets the reader take what is queued, and no more.
@@ -55,6 +63,7 @@ func (f *Feed) signal() {
 func (f *Feed) Next(ctx context.Context) (batch []Change, lost uint64, err error) {
 	for {
 		f.mu.Lock()
+		f.trim()
 		batch, lost = f.queue, f.lost
 		f.queue, f.lost = nil, 0
 		if f.ended {

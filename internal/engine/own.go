@@ -201,6 +201,7 @@ func (e *Engine) refuse(r core.Rejection) {
 // Paths is what [Engine.Paths] returns.
 type Paths struct {
 	Count    int              // members that this node can exchange events with
+	Met      bool             // there was one at some time
 	Refusals []core.Rejection // by ID: who refused this node, and accepted it not since
 	Changed  <-chan struct{}  // closed when this is out of date
 }
@@ -244,7 +245,8 @@ func (e *Engine) updatePaths() {
 	}
 	close(e.paths.changed)
 	changed := make(chan struct{})
-	e.paths = pathState{Paths{Count: count, Refusals: refusals, Changed: changed}, changed}
+	met := e.paths.Met || count > 0
+	e.paths = pathState{Paths{Count: count, Met: met, Refusals: refusals, Changed: changed}, changed}
 }
 
 // listed reports whether the other end of p is a member.
