@@ -83,7 +83,7 @@ func (c *Council) Open(now time.Time, name string, m Mode) error {
 	c.elections = slices.Insert(c.elections, i, e)
 	c.update(now, e)
 	for _, p := range c.peers {
-		if !p.Linked {
+		if !p.linked() {
 			continue
 		}
 		e.machine.greet(now, p.ID)
@@ -113,8 +113,7 @@ func (c *Council) newElection(now time.Time, name string, m Mode) (*election, er
 }
 
 // View tells all members, this node included, in any order, whenever one of them or a link
-// changes. A link that was replaced must have been shown as down in between. It panics if
-// a member is listed twice or this node is not.
+// changes. It panics if a member is listed twice or this node is not.
 func (c *Council) View(now time.Time, all []Member) {
 	old := c.index
 	c.peers, c.index = make([]*peer, 0, len(all)), make(map[ident.NodeID]*peer, len(all))
@@ -130,11 +129,11 @@ func (c *Council) View(now time.Time, all []Member) {
 			continue
 		}
 		p := &peer{Member: m, said: map[string]*word{}}
-		linked := false
+		before := uint64(0)
 		if o := old[m.ID]; o != nil && o.Incarnation == m.Incarnation {
-			p.said, linked = o.said, o.Linked
+			p.said, before = o.said, o.Link
 		}
-		if m.Linked && !linked {
+		if m.linked() && m.Link != before {
 			p.unmeet()
 			came = append(came, p)
 		}
@@ -204,7 +203,7 @@ func (c *Council) Receive(now time.Time, from ident.NodeID, f frame.Frame) {
 	if w.leased == leased && leased != e.mode.available() {
 		e.machine.receive(now, from, f)
 	}
-	if !w.met && p.Linked {
+	if !w.met && p.linked() {
 		w.met = true
 		e.machine.greet(now, from)
 	}
@@ -338,7 +337,7 @@ func (c *Council) collect(e *election) {
 // need not hear of it.
 func (c *Council) toAll(e *election, f frame.Frame) {
 	for _, p := range c.peers {
-		if p.Linked && p.said[e.name] != nil {
+		if p.linked() && p.said[e.name] != nil {
 			c.actions = append(c.actions, Send{To: p.ID, Frame: f})
 		}
 	}

@@ -157,6 +157,22 @@ func TestALinkIsGreetedTwiceAtMost(t *testing.T) {
 	}
 }
 
+func TestALinkThatIsReplacedIsGreetedAnew(t *testing.T) {
+	for _, m := range []council.Mode{{}, {Voters: []ident.NodeID{idOf(0)}}} {
+		w := newWorld(t, 2)
+		w.open("q", m)
+		for w.now.Sub(w.start) < 5*time.Second {
+			w.run(latency)
+			if _, ok := w.nodes[0].c.Leader("q"); ok {
+				break
+			}
+		}
+		w.relink(0, 1) // the word that node 0 leads is lost
+		w.run(3 * latency)
+		w.agree("q", 0)
+	}
+}
+
 func TestWhoOpensLaterGreetsOnce(t *testing.T) {
 	w := newWorld(t, 2)
 	w.open("q", council.Mode{Quorum: 5}, 1)

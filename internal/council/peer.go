@@ -11,10 +11,13 @@ type Member struct {
 	Join        uint64 // its join number, 0 if not known yet
 	Eligible    bool   // its record says that it may lead
 
-	// Linked says that there is a link with this incarnation. It says nothing for this
-	// node itself.
-	Linked bool
+	// Link tells the links with this incarnation apart; 0 is none. It says nothing for
+	// this node itself.
+	Link uint64
 }
+
+// linked reports whether there is a link with m.
+func (m Member) linked() bool { return m.Link != 0 }
 
 // peer is another member and what it said.
 type peer struct {

@@ -35,7 +35,7 @@ func chaos(t *testing.T, seed uint64) string {
 	for range 12 {
 		x := w.nodes[r.IntN(4)]
 		name := names[r.IntN(4)]
-		switch r.IntN(8) {
+		switch r.IntN(9) {
 		case 0:
 			cut := r.IntN(1 << 4)
 			var sides [2][]int
@@ -59,6 +59,10 @@ func chaos(t *testing.T, seed uint64) string {
 			x.c.SetFit(w.now, name, r.IntN(3) > 0)
 		case 7:
 			x.c.SetEligible(w.now, name, r.IntN(3) > 0)
+		case 8:
+			if y := r.IntN(4); y != x.slot {
+				w.relink(x.slot, y)
+			}
 		}
 		x.carry()
 		w.run(time.Duration(r.IntN(1500)) * time.Millisecond)
@@ -118,7 +122,7 @@ func TestTheOrderOfTheMembersIsOfNoAccount(t *testing.T) {
 		list := []council.Member{{ID: idOf(9), Incarnation: 1, Eligible: true}}
 		for i := range 6 {
 			list = append(list, council.Member{
-				ID: idOf(i), Incarnation: 1, Join: uint64(i) / 2, Eligible: true, Linked: true,
+				ID: idOf(i), Incarnation: 1, Join: uint64(i) / 2, Eligible: true, Link: 1,
 			})
 		}
 		rand.New(rand.NewPCG(uint64(turn), 0)).Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
@@ -158,7 +162,7 @@ func FuzzReceive(f *testing.F) {
 		var list []council.Member
 		for i := range 4 {
 			list = append(list, council.Member{
-				ID: idOf(i), Incarnation: ident.Incarnation(i + 1), Join: uint64(i + 1), Eligible: true, Linked: i < 3,
+				ID: idOf(i), Incarnation: ident.Incarnation(i + 1), Join: uint64(i + 1), Eligible: true, Link: uint64(3 - i),
 			})
 		}
 		c.View(now, list)

@@ -34,9 +34,10 @@ type world struct {
 	start     time.Time
 	now       time.Time
 	nodes     []*node
-	down      map[pair]bool // links
-	blind     map[pair]bool // from does not list to
-	packets   []packet      // by time
+	down      map[pair]bool   // links
+	blind     map[pair]bool   // from does not list to
+	links     map[pair]uint64 // how often each was replaced
+	packets   []packet        // by time
 	incs      ident.Incarnation
 	exclusive []string // elections in which at most one may lead
 }
@@ -58,7 +59,7 @@ type node struct {
 // election open. The one in slot 0 is the oldest.
 func newWorld(t *testing.T, n int) *world {
 	start := time.Unix(1_700_000_000, 0)
-	w := &world{t: t, start: start, now: start, down: map[pair]bool{}, blind: map[pair]bool{}}
+	w := &world{t: t, start: start, now: start, down: map[pair]bool{}, blind: map[pair]bool{}, links: map[pair]uint64{}}
 	for i := range n {
 		x := &node{w: w, slot: i, id: idOf(i), eligible: true}
 		w.nodes = append(w.nodes, x)
@@ -84,6 +85,23 @@ func (x *node) stop() { x.c = nil; x.w.view() }
 
 func (w *world) linked(a, b int) bool {
 	return !w.down[pair{a, b}] && !w.down[pair{b, a}] && w.nodes[a].c != nil && w.nodes[b].c != nil
+}
+
+// number returns the number of the link between two nodes, 0 if there is none.
+func (w *world) number(a, b int) uint64 {
+	if a == b || !w.linked(a, b) {
+		return 0
+	}
+	return w.links[pair{min(a, b), max(a, b)}] + 1
+}
+
+// relink replaces the link between a and b: what is on its way is lost.
+func (w *world) relink(a, b int) {
+	w.links[pair{min(a, b), max(a, b)}]++
+	w.packets = slices.DeleteFunc(w.packets, func(p packet) bool {
+		return p.pair == pair{a, b} || p.pair == pair{b, a}
+	})
+	w.view()
 }
 
 // link makes the link between a and b come up or go down.
@@ -122,7 +140,7 @@ func (w *world) view() {
 			}
 			list = append(list, council.Member{
 				ID: y.id, Incarnation: y.inc, Join: uint64(y.slot) + 1, Eligible: y.eligible,
-				Linked: x != y && w.linked(x.slot, y.slot),
+				Link: w.number(x.slot, y.slot),
 			})
 		}
 		x.c.View(w.now, list)
