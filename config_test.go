@@ -95,3 +95,16 @@ func TestStartRefusesBadConfig(t *testing.T) {
 		})
 	}
 }
+
+func TestLocalAddr(t *testing.T) {
+	for _, what := range []string{"127.0.0.0/8", "127.0.0.0/255.0.0.0"} {
+		if ip, err := espial.LocalAddr(what); err != nil || !ip.IsLoopback() {
+			t.Errorf("LocalAddr(%q) = %v, %v; want the loopback address", what, ip, err)
+		}
+	}
+	for _, what := range []string{"192.0.2.128/25", "no-such-interface", "10.0.0.0/255.0.255.0", "a/b"} {
+		if ip, err := espial.LocalAddr(what); err == nil {
+			t.Errorf("LocalAddr(%q) = %v, want an error", what, ip)
+		}
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"github.com/espial-go/espial/internal/admission"
 	"github.com/espial-go/espial/internal/council"
 	"github.com/espial-go/espial/internal/engine"
+	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/multicast"
 	"github.com/espial-go/espial/internal/packet"
@@ -112,10 +113,17 @@ func (n *Node) assemble(key *ident.Key, ln net.Listener, host string, sys env) e
 	if !ok {
 		return &ConfigError{Field: "Listen", Reason: fmt.Sprintf("%v is no TCP address", ln.Addr())}
 	}
-	ap := bound.AddrPort()
-	addrs, err := engine.Advertised(c.Advertise, netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), local)
+	listen := netip.AddrPortFrom(bound.AddrPort().Addr().Unmap(), bound.AddrPort().Port())
+	addrs, err := engine.Advertised(c.Advertise, listen, local)
 	if err != nil {
 		return &ConfigError{Field: "Advertise", Reason: err.Error(), Err: err}
+	}
+	readdress := func() ([]frame.Addr, error) {
+		local, err := sys.locals()
+		if err != nil {
+			return nil, err
+		}
+		return engine.Advertised(c.Advertise, listen, local)
 	}
 	beacons, err := n.beacons(sys)
 	if err != nil {
@@ -124,7 +132,8 @@ func (n *Node) assemble(key *ident.Key, ln net.Listener, host string, sys env) e
 	n.eng, err = engine.New(engine.Config{
 		Key: key, Cluster: c.Cluster, Name: c.Name, Host: host, Meta: c.Metadata, Seeds: c.Seeds,
 		Ineligible: c.Ineligible, RequireAES: c.RequireAES, SuspectAfter: c.SuspectAfter,
-		RemoveAfter: c.RemoveAfter, EventMax: c.EventMax, Listener: ln, Addrs: addrs, Dial: sys.dial,
+		RemoveAfter: c.RemoveAfter, EventMax: c.EventMax, Listener: ln,
+		Addrs: addrs, Readdress: readdress, Dial: sys.dial,
 		Beacons: beacons, Judge: judge(c.Admit), Mode: c.Election.m, Awake: sys.awake,
 		Listening: listening(), Logger: c.Logger,
 	})
@@ -203,6 +212,25 @@ func listenError(err error) error {
 		reason += "; choose another port, or port 0 for a free one"
 	}
 	return &ConfigError{Field: "Listen", Reason: reason, Err: err}
+}
+
+// LocalAddr returns an address of this host: the first in a subnet ("192.168.2.0/24" or
+// "192.168.2.0/255.255.255.0"), or the first of an interface ("eth0"). It is for settings
+// such as [Config.Listen], where several hosts share a configuration.
+func LocalAddr(what string) (netip.Addr, error) {
+	local, err := engine.Locals()
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("espial: list the addresses of this host: %w", err)
+	}
+	addrs, err := engine.Advertised(what, netip.AddrPort{}, local)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("espial: %w", err)
+	}
+	if len(addrs) == 0 {
+		return netip.Addr{}, fmt.Errorf("espial: %q names no address of this host", what)
+	}
+	ap, err := netip.ParseAddrPort(addrs[0].Addr)
+	return ap.Addr(), err
 }
 
 // keyBytesMax bounds what is read of a key file.

@@ -39,7 +39,24 @@ func (e *Engine) listenBeacons(ctx context.Context) error {
 		b = append([]byte(nil), b...)
 		e.offer(func(now time.Time) { e.heardBeacon(now, b, beacon.From{Addr: from, InSubnet: inSubnet}) })
 	}, func() {
-		e.put(func(time.Time) { e.beacons.Moved() })
+		e.moved()
+	})
+}
+
+// moved tells the others where this node is now.
+func (e *Engine) moved() {
+	addrs, err := e.cfg.Addrs, error(nil)
+	if e.cfg.Readdress != nil {
+		addrs, err = e.cfg.Readdress()
+	}
+	e.put(func(now time.Time) {
+		e.beacons.Moved()
+		if err == nil && len(addrs) > 0 {
+			err = e.core.SetAddrs(now, addrs)
+		}
+		if log := e.throttled(classAddrs); err != nil && log != nil {
+			log.Warn("addresses stay as they were", "err", err)
+		}
 	})
 }
 

@@ -19,12 +19,14 @@ type reigns struct {
 	mu      sync.Mutex // guards what follows
 	held    map[string]*Term
 	leaders map[string]council.Reign
+	terms   map[string]ident.Term // the highest in which anybody led, as this node knows it
 	changed chan struct{} // closed and replaced when this node begins to lead
 }
 
 func newReigns() *reigns {
 	return &reigns{
-		held: map[string]*Term{}, leaders: map[string]council.Reign{}, changed: make(chan struct{}),
+		held: map[string]*Term{}, leaders: map[string]council.Reign{},
+		terms: map[string]ident.Term{}, changed: make(chan struct{}),
 	}
 }
 
@@ -114,6 +116,15 @@ func (e *Engine) Leader(election string) (council.Reign, bool) {
 	return l, ok
 }
 
+// stale reports whether a leader with a later term is known. It is called by the readers
+// of links.
+func (e *Engine) stale(election []byte, term ident.Term) bool {
+	r := e.reigns
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return term < r.terms[string(election)]
+}
+
 // endReigns ends every reign of this node, because the node ends.
 func (e *Engine) endReigns() {
 	r := e.reigns
@@ -170,6 +181,7 @@ func (e *Engine) sendElection(a council.Send) {
 func (e *Engine) reportElection(a council.Report) {
 	if a.Kind == council.NewLeader {
 		e.reigns.mu.Lock()
+		e.reigns.terms[a.Election] = max(a.Term, e.reigns.terms[a.Election])
 		if a.Leader.IsZero() {
 			delete(e.reigns.leaders, a.Election)
 		} else {

@@ -59,6 +59,10 @@ type Config struct {
 	// Addrs are the addresses that others are told.
 	Addrs []frame.Addr
 
+	// Readdress returns them anew when the interfaces of the host changed; nil where
+	// they cannot change.
+	Readdress func() ([]frame.Addr, error)
+
 	// Dial opens a connection to host:port.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 
@@ -168,7 +172,7 @@ func New(cfg Config) (*Engine, error) {
 	e.paths.Changed = e.paths.changed
 	e.exchange = exchange.New(exchange.Config{
 		Self: cfg.Key.ID(), Incarnation: inc, Name: cfg.Name, EventMax: cfg.EventMax,
-		InDoubt: e.inDoubt, Opened: e.poked,
+		InDoubt: e.inDoubt, Opened: e.poked, Stale: e.stale,
 	})
 	e.core, err = core.New(time.Now(), core.Config{
 		Self: cfg.Key.ID(), Record: e.record(),

@@ -17,6 +17,7 @@ const (
 	classHandshake class = iota
 	classAdmission
 	classLink
+	classAddrs
 	classes // how many there are
 )
 
