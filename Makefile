@@ -62,8 +62,9 @@ fuzz: ## each fuzz target for FUZZTIME
 	scripts/fuzz.sh $(FUZZTIME) $(PKG)
 
 .PHONY: bench
-bench: ## benchmarks in the form that benchstat reads
+bench: ## benchmarks in the form that benchstat reads, then what real processes do
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) $(PKG)
+	go run ./cmd/espial bench --runs 1 --duration 1s
 
 .PHONY: cross
 cross: ## compile for every supported system

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"os"
 	"os/exec"
 	"syscall"
 )
@@ -12,3 +13,9 @@ func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: t
 
 // killGroup kills cmd and all that it started, as far as that stayed in its process group.
 func killGroup(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+
+// freezes says whether this system can stop a process where it stands.
+const freezes = true
+
+// freeze stops p where it stands: it keeps its sockets and does nothing.
+func freeze(p *os.Process) error { return p.Signal(syscall.SIGSTOP) }

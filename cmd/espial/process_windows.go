@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"os"
 	"os/exec"
 	"syscall"
 )
@@ -12,3 +14,9 @@ func ownGroup(cmd *exec.Cmd) {
 
 // killGroup kills cmd alone.
 func killGroup(cmd *exec.Cmd) error { return cmd.Process.Kill() }
+
+// freezes says whether this system can stop a process where it stands.
+const freezes = false
+
+// freeze stops p where it stands, which this system cannot.
+func freeze(*os.Process) error { return errors.ErrUnsupported }
