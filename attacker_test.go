@@ -210,7 +210,7 @@ func (a *attacker) join(n *espial.Node) *insider {
 		t.want(frame.TypeAccept)
 	}
 	in := &insider{talk: t, done: make(chan struct{})}
-	t.say(opening(), frame.Records{List: [][]byte{a.record().Raw}})
+	t.say(frame.Records{List: [][]byte{a.record().Raw}}, opening())
 	go in.serve()
 	time.Sleep(10 * time.Millisecond) // the way of the record
 	return in

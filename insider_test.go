@@ -251,7 +251,7 @@ func TestMemberWhoFloodsProbesLosesItsLink(t *testing.T) {
 			t.say(frame.Accept{})
 			t.want(frame.TypeAccept)
 		}
-		t.say(opening(), frame.Records{List: [][]byte{a.record().Raw}})
+		t.say(frame.Records{List: [][]byte{a.record().Raw}}, opening())
 		var probes []byte
 		for i := range 1000 {
 			probes = frame.Probe{Number: uint64(i)}.Append(probes)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -304,6 +305,11 @@ func (e *Engine) run(ctx context.Context, c *link.Conn, d core.Dial, up admissio
 			e.core.DialDone(now, d.Number, dial.Outcome{Kind: dial.OK, ID: c.Peer()})
 		}
 	})
+	if ok {
+		// Our record goes first on the link: an input that comes after LinkUp is carried
+		// out when what LinkUp decided is sent.
+		_, ok = query(e, func(time.Time) struct{} { return struct{}{} })
+	}
 	if !ok {
 		c.Close(frame.Bye{})
 		return
@@ -349,6 +355,11 @@ type handler struct {
 	id   core.LinkID
 	pair *exchange.Pair
 
+	// introduced says that the peer's own record came over this link. Only the reader
+	// uses it. Before that the peer is nobody whom this node lists, so it must neither
+	// publish nor read.
+	introduced bool
+
 	waiting atomic.Int64 // what waits for the owner, as inputCost counts
 }
 
@@ -369,6 +380,9 @@ func (h *handler) Receive(frames []frame.Raw) error {
 func (h *handler) receive(raw frame.Raw) error {
 	switch raw.Type {
 	case frame.TypeEvents, frame.TypeAcked, frame.TypeOpen:
+		if !h.introduced {
+			return fmt.Errorf("engine: %v before the peer's record", raw.Type)
+		}
 		return h.pair.Receive(raw)
 	default:
 	}
@@ -434,7 +448,15 @@ func (h *handler) learn(f frame.Records, cost int64) error {
 		}
 		rs = append(rs, r)
 	}
-	h.offer(cost, func(now time.Time) { h.e.core.Learn(now, h.id, rs) })
+	learn := func(now time.Time) { h.e.core.Learn(now, h.id, rs) }
+	own := func(r frame.Record) bool { return r.ID == h.pair.ID() }
+	if !h.introduced && slices.ContainsFunc(rs, own) {
+		// This once the reader waits for a place: without it the peer is not listed.
+		h.introduced = true
+		h.e.put(learn)
+		return nil
+	}
+	h.offer(cost, learn)
 	return nil
 }
 

@@ -20,7 +20,7 @@ type reigns struct {
 	held    map[string]*Term
 	leaders map[string]council.Reign
 	terms   map[string]ident.Term // the highest in which anybody led, as this node knows it
-	changed chan struct{} // closed and replaced when this node begins to lead
+	changed chan struct{}         // closed and replaced when this node begins to lead
 }
 
 func newReigns() *reigns {

@@ -35,7 +35,7 @@ func TestAFloodLeavesRoomForOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	const rounds = 2
-	flooder, other := &handler{e: e, id: 1}, &handler{e: e, id: 2}
+	flooder, other := &handler{e: e, introduced: true, id: 1}, &handler{e: e, id: 2}
 	record := frame.Records{List: [][]byte{e.core.Self().Raw}}
 	for round := range rounds {
 		for name, f := range map[string]frame.Frame{"short frames": frame.Digest{Hash: 1}, "records": record} {
