@@ -21,6 +21,11 @@ type Change struct {
 	Missing []string  `json:"missing"`
 	Count   uint64    `json:"count"`
 
+	Election string `json:"election"` // empty for the default one
+	Leader   Leader `json:"leader"`   // zero if nobody leads
+	Term     uint64 `json:"term"`
+	Token    uint64 `json:"token"`
+
 	Seen time.Time `json:"-"` // when the line arrived here
 	Line string    `json:"-"` // the line itself
 }
@@ -33,6 +38,12 @@ type Member struct {
 	Addrs       []string `json:"addrs"`
 	State       string   `json:"state"`
 	Self        bool     `json:"self"`
+}
+
+// Leader is how a line names who leads.
+type Leader struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
 }
 
 // Match says which changes are meant: those that agree with every field that is not zero.

@@ -19,6 +19,31 @@ func (s *Segment) CutOneWay(from, to *Host) {
 	s.fault(in(from) + out(to) + "drop")
 }
 
+// Deafen drops every packet to a host, and none from it.
+func (s *Segment) Deafen(h *Host) {
+	s.t.Helper()
+	s.fault(out(h) + "drop")
+}
+
+// Split drops every packet between hosts of different sides. Hosts that are on no side reach,
+// and are reached by, all.
+func (s *Segment) Split(sides ...[]*Host) {
+	s.t.Helper()
+	var rules []string
+	for i, side := range sides {
+		for j, other := range sides {
+			for _, h := range side {
+				for _, o := range other {
+					if i != j {
+						rules = append(rules, in(h)+out(o)+"drop")
+					}
+				}
+			}
+		}
+	}
+	s.fault(rules...)
+}
+
 // Loss drops each packet from and to a host with the given probability, in percent.
 func (s *Segment) Loss(h *Host, percent int) {
 	s.t.Helper()
@@ -32,7 +57,7 @@ func (s *Segment) DropUDP(h *Host) {
 	s.fault(in(h)+"meta l4proto udp drop", out(h)+"meta l4proto udp drop")
 }
 
-// Heal ends what Cut, CutOneWay, Loss and DropUDP began.
+// Heal ends what the other faults of the segment began.
 func (s *Segment) Heal() {
 	s.t.Helper()
 	s.nft(s.name, "flush chain bridge fault forward")

@@ -47,13 +47,20 @@ type Node struct {
 func (h *Host) Up(flags ...string) *Node {
 	h.segment.t.Helper()
 	n := h.Start(append([]string{h.segment.espial, "up", "--json", "--name", h.nextName()}, flags...)...)
+	n.Listening()
+	return n
+}
+
+// Listening waits until the program listens, as a node with a control socket, and learns its
+// ID and addresses.
+func (n *Node) Listening() {
+	n.t.Helper()
 	c := n.Wait(startMax, Match{Kind: "listening"})
 	n.Addr = c.Addrs
 	n.ID = strings.TrimSuffix(filepath.Base(c.Control), ".sock")
 	if len(n.ID) != shortBytes {
 		n.t.Fatalf("%s listens without naming its control socket: %s", n.Name, c.Line)
 	}
-	return n
 }
 
 // Start starts any program in the host that prints lines as espial up --json does.
@@ -135,6 +142,13 @@ func (n *Node) Changes() []Change {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return append([]Change(nil), n.changes[n.mark:]...)
+}
+
+// History returns all changes, whatever the mark.
+func (n *Node) History() []Change {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append([]Change(nil), n.changes...)
 }
 
 // Count returns how many changes since the mark are meant.
