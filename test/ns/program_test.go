@@ -34,6 +34,8 @@ func play(role string) error {
 			return err
 		}
 		return send(ctx, count)
+	case "lead":
+		return lead(ctx, args[0])
 	case "idle":
 		return idle(args[0], args[1])
 	case "drip":
