@@ -50,7 +50,7 @@ func (c *Core) tabled(now time.Time, a member.Action) {
 	switch a := a.(type) {
 	case member.Want:
 		c.name(a.ID, dial.Peer.String())
-		for _, addr := range dialable(a.Addrs) {
+		for _, addr := range c.dialable(a.Addrs) {
 			c.dials.Found(now, dial.Candidate{Addr: addr, Source: dial.Peer, ID: a.ID})
 		}
 	case member.Forget:

@@ -1,7 +1,12 @@
 package core
 
+import "github.com/espial-go/espial/internal/frame"
+
 // Grants returns how many yeses of the arbiter are remembered.
 func (c *Core) Grants() int { return len(c.grants) }
 
 // Reached returns of how many nodes it is remembered where they were linked last.
 func (c *Core) Reached() int { return len(c.reached) }
+
+// Dialable returns which addresses of another node may be dialled.
+func (c *Core) Dialable(addrs []frame.Addr) []string { return c.dialable(addrs) }

@@ -3,6 +3,7 @@ package core
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -246,22 +247,34 @@ func (c *Core) addrs(id ident.NodeID) []string {
 		}
 		m = lost[i]
 	}
-	addrs := dialable(m.Record.Addrs)
+	addrs := c.dialable(m.Record.Addrs)
 	if last := c.reached[id]; last != "" {
 		addrs = slices.Insert(addrs, 0, last)
 	}
 	return addrs
 }
 
-// dialable returns the addresses that the transport understands.
-func dialable(addrs []frame.Addr) []string {
+// dialable returns the addresses of another node that this one may dial: those that the
+// transport understands, and none that mean another place here than there. A link-local
+// address needs a zone, and loopback is this host, unless this node itself is to be found
+// there. What a member names must not aim this node at what runs beside it.
+func (c *Core) dialable(addrs []frame.Addr) []string {
+	self := c.table.Self().Addrs
+	local := slices.ContainsFunc(self, func(a frame.Addr) bool { return within(a, netip.Addr.IsLoopback) })
 	var tcp []string
 	for _, a := range addrs {
-		if a.Scheme == "tcp" {
+		elsewhere := within(a, netip.Addr.IsLinkLocalUnicast) || within(a, netip.Addr.IsLoopback) && !local
+		if a.Scheme == "tcp" && !elsewhere {
 			tcp = append(tcp, a.Addr)
 		}
 	}
 	return tcp
+}
+
+// within reports whether an address is of a kind.
+func within(a frame.Addr, kind func(netip.Addr) bool) bool {
+	ap, err := netip.ParseAddrPort(a.Addr)
+	return err == nil && kind(ap.Addr().Unmap())
 }
 
 // unlink makes l not the link of its pair any more.
