@@ -291,7 +291,7 @@ func TestLaterProtocols(t *testing.T) {
 		{"an optional frame", []byte{200, 0, 0, 3, 1, 2, 3}, true},
 		{"an optional field of EVENTS", withField(2), true},
 		{"a critical frame", []byte{99, 0, 0, 0}, false},
-		{"a critical field of EVENTS", withField(1), false},
+		{"a critical field of EVENTS", withField(3), false},
 	}
 	inCluster(t, 2, func(c *cluster) {
 		n := c.nodes[0]

@@ -75,6 +75,11 @@ type Config struct {
 	// and must not block.
 	InDoubt func(peer ident.NodeID, inc ident.Incarnation, count uint64)
 
+	// Stale reports whether a later term of an election is known than the one in which a
+	// leader published, so that its messages are refused; nil for never. It is called for
+	// such messages only, by the readers of links, without a lock, and must not block.
+	Stale func(election []byte, term ident.Term) bool
+
 	// Opened is told when a pair can carry messages both ways; see [Pair.Opened]. It is
 	// called without a lock and must not block.
 	Opened func()
@@ -94,6 +99,7 @@ type Exchange struct {
 
 	direct atomic.Int64  // bytes in the direct logs of all pairs
 	forged atomic.Uint64 // messages dropped for a topic that nobody may publish under
+	stale  atomic.Uint64 // messages dropped because their sender leads no more
 	closed chan struct{} // closed by Close
 	once   sync.Once
 

@@ -58,17 +58,25 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 	return nil
 }
 
-// unwanted reports whether a run is for nobody here: this node left itself out, or the
-// peer forged the topic.
+// unwanted reports whether a run is for nobody here: this node left itself out, the peer
+// forged the topic, or it published as a leader whose reign is over.
 func (p *Pair) unwanted(ev frame.Events) bool {
-	if p == p.x.self && ev.Class&notSelf != 0 {
-		return true
-	}
-	if p.publishable(ev) {
+	switch {
+	case p == p.x.self && ev.Class&notSelf != 0:
+	case !p.publishable(ev):
+		p.x.forged.Add(uint64(ev.Count))
+	case p.x.outdated(&ev):
+		p.x.stale.Add(uint64(ev.Count))
+	default:
 		return false
 	}
-	p.x.forged.Add(uint64(ev.Count))
 	return true
+}
+
+// outdated reports whether a run was published in a term that a later one has followed.
+func (x *Exchange) outdated(ev *frame.Events) bool {
+	election, term := ev.Reign()
+	return term != 0 && x.cfg.Stale != nil && x.cfg.Stale(election, term)
 }
 
 // publishable reports whether Publish would have taken the topic. A member that sends
@@ -88,9 +96,10 @@ func (p *Pair) publishable(ev frame.Events) bool {
 
 // deliver hands a run to the subscriptions.
 func (p *Pair) deliver(ev frame.Events, last ident.Seq, owned bool, rel mailbox.Releaser) {
+	_, term := ev.Reign()
 	p.x.box.Deliver(&p.parts[ev.Lane].route, ev.Topic, mailbox.Run{
 		From: p.id, Name: p.name, Lane: ev.Lane, First: ev.Message, Last: last,
-		Codec: ev.Codec, Data: ev.Run, Owned: owned, Count: ev.Count, At: time.Now(),
+		Codec: ev.Codec, Term: term, Data: ev.Run, Owned: owned, Count: ev.Count, At: time.Now(),
 	}, rel)
 }
 

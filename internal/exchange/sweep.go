@@ -259,6 +259,7 @@ func (x *Exchange) Figures() (queues, dropped map[string]uint64) {
 		"subscriptions": overflow,
 		"stalled":       x.skipped,
 		"topics":        x.forged.Load(),
+		"stale_terms":   x.stale.Load(),
 	}
 	return queues, dropped
 }

@@ -41,11 +41,15 @@ func TestDocument(t *testing.T) {
 	if want := hex.EncodeToString(records); !strings.Contains(dense, want) {
 		t.Errorf("docs/wire.md does not hold a record as\n%s", want)
 	}
-	events := encodeEvents(frame.Events{
-		Lane: frame.Direct, First: 258, Message: 256, Codec: frame.CodecCBOR, Topic: []byte("a.b"),
-		Fields: frame.AppendField(nil, 2, []byte{0xee}),
-	}, []byte("xy"), nil)
-	if want := hex.EncodeToString(events); !strings.Contains(dense, want) {
-		t.Errorf("docs/wire.md does not hold EVENTS as\n%s", want)
+	for _, fields := range [][]byte{
+		frame.AppendField(nil, 2, []byte{0xee}), frame.AppendReign(nil, "jobs", 7),
+	} {
+		events := encodeEvents(frame.Events{
+			Lane: frame.Direct, First: 258, Message: 256, Codec: frame.CodecCBOR, Topic: []byte("a.b"),
+			Fields: fields,
+		}, []byte("xy"), nil)
+		if want := hex.EncodeToString(events); !strings.Contains(dense, want) {
+			t.Errorf("docs/wire.md does not hold EVENTS as\n%s", want)
+		}
 	}
 }

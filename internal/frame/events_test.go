@@ -80,7 +80,7 @@ func TestDecodeEventsRefuses(t *testing.T) {
 		{"a topic that ends early", "00 00 0000000000000001 0000000000000001 00 00 0574 00", frame.ErrMalformed},
 		{"no fields section", "00 00 0000000000000001 0000000000000001 00 00 0174", frame.ErrMalformed},
 		{"fields that end early", "00 00 0000000000000001 0000000000000001 00 00 0174 02 02", frame.ErrMalformed},
-		{"a critical field", "00 00 0000000000000001 0000000000000001 00 00 0174 02 0100 01ff", frame.ErrCritical},
+		{"a critical field", "00 00 0000000000000001 0000000000000001 00 00 0174 02 0300 01ff", frame.ErrCritical},
 		{"a field that leaves its section", "00 00 0000000000000001 0000000000000001 00 00 0174 02 0201 01ff", frame.ErrMalformed},
 		{"no message", "00 00 0000000000000001 0000000000000001 00 00 0174 00", frame.ErrMalformed},
 		{"a message that ends early", "00 00 0000000000000001 0000000000000001 00 00 0174 00 01ff 02ff", frame.ErrMalformed},

@@ -27,18 +27,29 @@ func NextField(b []byte) (tag uint64, value, rest []byte, err error) {
 	return tag, b[n:end:end], b[end:], nil
 }
 
-// fields reads what is left as fields. Protocol version 1 knows none.
+// field reads one field. Its tag is 0 if there is none, which fails r.
+func (r *reader) field() (tag uint64, value []byte) {
+	tag, value, rest, err := NextField(r.b)
+	if err != nil {
+		r.fail(err, "bad field")
+		return 0, nil
+	}
+	r.b = rest
+	return tag, value
+}
+
+// unknown passes over a field that nobody knows, unless it is critical.
+func (r *reader) unknown(tag uint64) {
+	if tag%2 == 1 {
+		r.fail(ErrCritical, "tag %d", tag)
+	}
+}
+
+// fields reads what is left as fields, of which protocol version 1 knows none but those
+// of EVENTS.
 func (r *reader) fields() {
 	for len(r.b) > 0 {
-		tag, _, rest, err := NextField(r.b)
-		switch {
-		case err != nil:
-			r.fail(err, "bad field")
-			return
-		case tag%2 == 1:
-			r.fail(ErrCritical, "tag %d", tag)
-			return
-		}
-		r.b = rest
+		tag, _ := r.field()
+		r.unknown(tag)
 	}
 }

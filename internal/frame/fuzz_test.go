@@ -69,6 +69,8 @@ func FuzzEvents(f *testing.F) {
 	e := frame.Events{Lane: frame.Direct, First: 1, Message: 1, Topic: []byte("a.b"), Fields: []byte{2, 0}}
 	f.Add(encodeEvents(e, []byte("x"), make([]byte, 200))[frame.HeaderSize:])
 	f.Add(encodeEvents(frame.Events{First: 1, Message: 1, More: true}, nil)[frame.HeaderSize:])
+	e.Fields = frame.AppendReign(e.Fields, "jobs", 7)
+	f.Add(encodeEvents(e, []byte("x"))[frame.HeaderSize:])
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		e, err := frame.DecodeEvents(payload)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
 )
 
 // headroom is the room for the length of an assembled message, in bytes: [EventMaxMost]
@@ -24,6 +25,10 @@ type Assembler struct {
 	topic string
 	codec uint8
 	class uint8
+
+	// The reign in which the message was published; the term is 0 for none.
+	term     ident.Term
+	election string
 }
 
 // Wants reports whether a frame is for [Assembler.Add]: it holds a piece.
@@ -38,10 +43,13 @@ func (a *Assembler) Add(e frame.Events) (run []byte, err error) {
 		a.Reset()
 		return nil, fmt.Errorf("%w: %d messages where one piece belongs", ErrPieces, e.Count)
 	}
+	election, term := e.Reign()
 	if a.buf == nil {
 		a.topic, a.codec, a.class = string(e.Topic), e.Codec, e.Class
+		a.term, a.election = term, string(election)
 		a.buf = make([]byte, headroom, headroom+len(e.Run))
-	} else if string(e.Topic) != a.topic || e.Codec != a.codec || e.Class != a.class {
+	} else if string(e.Topic) != a.topic || e.Codec != a.codec || e.Class != a.class ||
+		term != a.term || string(election) != a.election {
 		a.Reset()
 		return nil, fmt.Errorf("%w: number %d begins another message", ErrPieces, e.First)
 	}
@@ -71,7 +79,7 @@ func (a *Assembler) finish() []byte {
 }
 
 // Reset forgets the message in progress, whose rest was lost.
-func (a *Assembler) Reset() { a.buf, a.topic = nil, "" }
+func (a *Assembler) Reset() { a.buf, a.topic, a.election = nil, "", "" }
 
 // eventMax returns the limit in force.
 func (a *Assembler) eventMax() int {

@@ -73,6 +73,9 @@ func TestAddRefuses(t *testing.T) {
 		{"another class", []frame.Events{piece("a", 1, true, big), {
 			Topic: []byte("a"), First: 2, Class: 9, Count: 1, Run: []byte{0},
 		}}, session.ErrPieces},
+		{"another term", []frame.Events{piece("a", 1, true, big), {
+			Topic: []byte("a"), First: 2, Count: 1, Run: []byte{0}, Fields: frame.AppendReign(nil, "", 7),
+		}}, session.ErrPieces},
 		{"two messages in the last frame", []frame.Events{piece("a", 1, true, big), piece("a", 2, false, big, big)}, session.ErrPieces},
 		{"too much at the end", []frame.Events{piece("a", 1, true, big), piece("a", 2, false, big)}, session.ErrTooLarge},
 		{"too much on the way", []frame.Events{piece("a", 1, true, big), piece("a", 2, true, big)}, session.ErrTooLarge},

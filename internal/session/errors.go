@@ -20,8 +20,8 @@ var (
 	// ErrWindow reports a peer that sent more than the window that it was granted.
 	ErrWindow = errors.New("session: peer exceeds its window")
 
-	// ErrPieces reports pieces that do not make a message: another topic or codec in
-	// the middle, or several messages where one piece belongs.
+	// ErrPieces reports pieces that do not make a message: another topic, codec or reign
+	// in the middle, or several messages where one piece belongs.
 	ErrPieces = errors.New("session: pieces do not fit together")
 
 	// ErrNotOpen reports messages on a lane whose OPEN has not come.

@@ -64,11 +64,21 @@ func (o Limits) withDefaults() Limits {
 	return o
 }
 
-// Message is what [Log.Append] takes. Nothing of it is kept but the topic.
+// Message is what [Log.Append] takes. Nothing of it is kept but the topic and the reign.
 type Message struct {
 	Topic        string // checked by the caller
 	Codec, Class uint8
 	Payload      []byte
+
+	// Reign is the one in which a leader publishes; nil for a message that needs no leader.
+	// Those that have it in common travel together, so it must not change.
+	Reign *Reign
+}
+
+// Reign is one reign of a leader.
+type Reign struct {
+	Election string     // its name, of [frame.ElectionMax] bytes at most
+	Term     ident.Term // at least 1
 }
 
 // Log holds the messages of one lane as encoded frames until every [Cursor] is past
@@ -85,18 +95,20 @@ type Log struct {
 	ring    ring[entry]
 	cursors []*Cursor // in the order of Open
 
-	// The open frame takes messages of one topic, codec and class until it is full or
-	// wanted. It is the last of the ring, or nil.
+	// The open frame takes messages of one topic, codec, class and reign until it is full
+	// or wanted. It is the last of the ring, or nil.
 	open  *entry
 	topic string
 	codec uint8
 	class uint8
+	reign *Reign
 
 	// tail is the open frame without its end, or empty where the next one begins; its
 	// capacity ends with the block.
-	tail  []byte
-	block *block
-	pool  pool
+	tail   []byte
+	block  *block
+	pool   pool
+	fields []byte // scratch of begin
 
 	trimmed ident.Seq // next at the last Trim
 }
@@ -135,7 +147,7 @@ func (l *Log) Append(m Message) (ident.Seq, error) {
 	e := l.open
 	if e == nil || len(l.tail)+size > min(cap(l.tail), frameTarget) || e.count == RunMax ||
 		m.Codec != l.codec || m.Class != l.class || m.Topic != l.topic ||
-		len(m.Payload) > l.limits.EventMax {
+		m.Reign != l.reign || len(m.Payload) > l.limits.EventMax {
 		return l.appendSlow(m)
 	}
 	cost := size + Overhead
@@ -167,7 +179,8 @@ func (l *Log) appendSlow(m Message) (ident.Seq, error) {
 		return l.count, nil
 	}
 	last := len(m.Payload) - (pieces-1)*PieceMax
-	payloads := pieces*bare(m) + (pieces-1)*frame.PayloadSize(PieceMax) + frame.PayloadSize(last)
+	bare := overhead(m) - frame.HeaderSize
+	payloads := pieces*bare + (pieces-1)*frame.PayloadSize(PieceMax) + frame.PayloadSize(last)
 	// All pieces or none: they follow each other without another message between them.
 	if l.held > 0 && l.held+Cost(payloads, pieces) > l.limits.BytesMax {
 		l.full = true
@@ -185,21 +198,30 @@ func (l *Log) appendSlow(m Message) (ident.Seq, error) {
 	return l.count, nil
 }
 
-// bare returns the length of the payload of a frame for m whose run is empty.
-func bare(m Message) int { return frame.EventsOverhead(len(m.Topic)) - frame.HeaderSize }
+// overhead returns the size of a frame for m whose run is empty.
+func overhead(m Message) int {
+	n := frame.EventsOverhead(len(m.Topic))
+	if m.Reign != nil {
+		n += frame.ReignSize(len(m.Reign.Election))
+	}
+	return n
+}
 
 // begin seals the open frame and opens one that holds payload as its first message,
 // which is counted already.
 func (l *Log) begin(m Message, payload []byte, more bool) {
 	l.seal()
-	size := frame.EventsOverhead(len(m.Topic)) + frame.PayloadSize(len(payload))
+	size := overhead(m) + frame.PayloadSize(len(payload))
 	if cap(l.tail) < size {
 		l.block = l.pool.get()
 		l.tail = l.block.buf[:0]
 	}
+	if l.fields = l.fields[:0]; m.Reign != nil {
+		l.fields = frame.AppendReign(l.fields, m.Reign.Election, m.Reign.Term)
+	}
 	l.tail = frame.BeginEvents(l.tail, frame.Events{
 		Lane: l.lane, More: more, First: l.next, Message: l.count, Codec: m.Codec, Class: m.Class,
-		Topic: []byte(m.Topic),
+		Topic: []byte(m.Topic), Fields: l.fields,
 	})
 	l.tail = frame.AppendPayload(l.tail, payload)
 	cost := Cost(len(l.tail)-frame.HeaderSize, 1)
@@ -207,7 +229,7 @@ func (l *Log) begin(m Message, payload []byte, more bool) {
 	l.open = l.ring.push(entry{
 		block: l.block, first: l.next, whole: l.count, count: 1, cost: cost, refs: len(l.cursors),
 	})
-	l.topic, l.codec, l.class = m.Topic, m.Codec, m.Class
+	l.topic, l.codec, l.class, l.reign = m.Topic, m.Codec, m.Class, m.Reign
 	l.held += cost
 	l.next++
 }
