@@ -399,7 +399,9 @@ func (h *handler) receive(raw frame.Raw) error {
 	if raw.Type.Election() {
 		h.offer(inputCost(raw), func(now time.Time) {
 			h.e.core.Heard(now, h.id, now)
-			h.e.council.Receive(h.e.cfg.Awake(), h.pair.ID(), f)
+			if h.e.current(h) {
+				h.e.council.Receive(h.e.cfg.Awake(), h.pair.ID(), f)
+			}
 		})
 		return nil
 	}

@@ -149,6 +149,17 @@ func (e *Engine) assemble(v core.View) {
 	e.council.View(e.cfg.Awake(), members)
 }
 
+// current reports whether a link is the one of its pair. A late frame of a link that was
+// replaced could be a word of the peer's former incarnation.
+func (e *Engine) current(h *handler) bool {
+	for _, m := range e.View().Members {
+		if m.Link == h.id {
+			return true
+		}
+	}
+	return false
+}
+
 // vote carries out what the council decided.
 func (e *Engine) vote() {
 	for _, a := range e.council.Take() {
