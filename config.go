@@ -83,7 +83,9 @@ type Config struct {
 	EventMax int
 
 	// Control opens the control socket by which the espial command reaches this
-	// node: a Unix socket of mode 0600. Failing to create it is a warning in the log.
+	// node: a Unix socket of mode 0600 in $XDG_RUNTIME_DIR/espial or, where that is not
+	// possible, in espial-UID in the folder for temporary files. The command looks into
+	// both. Failing to create it is a warning in the log.
 	Control bool
 
 	// Logger receives operational messages. Default: discard.

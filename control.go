@@ -22,6 +22,7 @@ func (n *Node) openControl(ctx context.Context) {
 		return
 	}
 	s.LineMax = control.LineMaxDefault + base64.StdEncoding.EncodedLen(n.cfg.EventMax)
+	s.TooLong = n.tooLarge() // only data is that long
 	n.socket, n.control = s, s.Path()
 }
 
@@ -134,7 +135,18 @@ func (c controller) pub(ctx context.Context, args json.RawMessage) error {
 	if err := json.Unmarshal(args, &a); err != nil {
 		return badArgs("pub needs a topic and base64 data", err)
 	}
-	return coded(c.n.Publish(ctx, a.Topic, a.Data))
+	err := c.n.Publish(ctx, a.Topic, a.Data)
+	if errors.Is(err, ErrTooLarge) {
+		return c.n.tooLarge()
+	}
+	return coded(err)
+}
+
+// tooLarge is the answer to data above the limit of an event. The client knows how much it
+// sent; here it may not have been read to its end.
+func (n *Node) tooLarge() *control.Error {
+	text := fmt.Sprintf("an event of this node has at most %d bytes of data", n.cfg.EventMax)
+	return &control.Error{Code: "too_large", Text: text}
 }
 
 // sub subscribes for a client. A client that falls behind loses the oldest events and
@@ -193,8 +205,6 @@ func coded(err error) error {
 	switch {
 	case topic:
 		code = "topic"
-	case errors.Is(err, ErrTooLarge):
-		code = "too_large"
 	case errors.Is(err, ErrNoMember):
 		code = "no_member"
 	case errors.Is(err, ErrNoLeader):

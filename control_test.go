@@ -111,7 +111,7 @@ func TestControlErrorsHaveCodes(t *testing.T) {
 		{"a malformed pattern", "sub", map[string]any{"pattern": "a*"}, "topic"},
 		{"the largest event", "pub", pub("a", 64<<10), ""},
 		{"an event above the limit", "pub", pub("a", 64<<10+1), "too_large"},
-		{"a request far above the limit", "pub", pub("a", 256<<10), "bad_request"},
+		{"a request far above the limit", "pub", pub("a", 256<<10), "too_large"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := ask(t, c, tt.verb, tt.args)

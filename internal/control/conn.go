@@ -15,13 +15,17 @@ import (
 // conn is one connection, and with it one request.
 type conn struct {
 	net.Conn
-	in  *bufio.Reader
-	max int   // bytes of the request line
-	cut error // why nothing more can be written: half a line may be out
+	in   *bufio.Reader
+	max  int    // bytes of the request line
+	long *Error // the answer to a longer one
+	cut  error  // why nothing more can be written: half a line may be out
 }
 
-func newConn(c net.Conn, lineMax int) *conn {
-	return &conn{Conn: c, in: bufio.NewReader(c), max: lineMax}
+func newConn(c net.Conn, lineMax int, long *Error) *conn {
+	if long == nil {
+		long = badRequest("the request is longer than %d bytes", lineMax)
+	}
+	return &conn{Conn: c, in: bufio.NewReader(c), max: lineMax, long: long}
 }
 
 // serve answers the one request and closes the connection. An error while writing has
@@ -61,7 +65,7 @@ func (c *conn) request() (Request, error) {
 	for {
 		part, err := c.in.ReadSlice('\n')
 		if len(line)+len(part) > c.max {
-			return Request{}, badRequest("the request is longer than %d bytes", c.max)
+			return Request{}, c.long
 		}
 		switch {
 		case err == nil && line == nil:

@@ -26,7 +26,7 @@ func start(ctx context.Context, h Handler) (client net.Conn, over chan struct{})
 	over = make(chan struct{})
 	go func() {
 		defer close(over)
-		newConn(server, LineMaxDefault).serve(ctx, h)
+		newConn(server, LineMaxDefault, nil).serve(ctx, h)
 	}()
 	return client, over
 }

@@ -305,6 +305,23 @@ func TestNodesFindsWhoAnswersAndRemovesWhatIsStale(t *testing.T) {
 	}
 }
 
+func TestNodesNamesWhoDoesNotAnswer(t *testing.T) {
+	home(t)
+	serve(t, "a", greeter("ann"))
+	frozen, _ := serve(t, "b", handler(func(ctx context.Context, _ control.Request, _ func(any) error) error {
+		<-ctx.Done()
+		return nil
+	}))
+	nodes, err := control.Nodes(t.Context())
+	if len(nodes) != 1 || nodes[0].Name != "ann" {
+		t.Errorf("nodes: got %v, want ann alone", nodes)
+	}
+	silent, ok := errors.AsType[*control.SilentError](err)
+	if !ok || silent.Name != "b" || silent.Path != frozen.Path() {
+		t.Errorf("the error is %v, want one about b at %s", err, frozen.Path())
+	}
+}
+
 func TestNodesIsEmptyWhereNothingEverRan(t *testing.T) {
 	home(t)
 	nodes, err := control.Nodes(t.Context())

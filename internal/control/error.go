@@ -28,6 +28,18 @@ var (
 	ErrGone = errors.New("control: node ended before it answered")
 )
 
+// SilentError reports a node that takes connections to its control socket and does not
+// answer, as a process does that was stopped.
+type SilentError struct {
+	Name string // of the socket, without its ending
+	Path string
+}
+
+// Error names the socket.
+func (e *SilentError) Error() string {
+	return fmt.Sprintf("control: no answer within %v at %s", helloMax, e.Path)
+}
+
 // Error is an answer that says no.
 type Error struct {
 	Code string `json:"code"` // stable, for programs: no_member, too_large, closed, …

@@ -32,8 +32,9 @@ type Node struct {
 }
 
 // Nodes asks every control socket of this user for its node and returns those that answer
-// within 1 s, by name and then ID. Sockets whose owner was killed are removed. An error
-// comes with the nodes that were found all the same.
+// within 1 s, by name and then ID. Sockets whose owner was killed are removed. An error,
+// such as a [SilentError] for each that does not answer, comes with the nodes that were
+// found all the same.
 func Nodes(ctx context.Context) ([]Node, error) { return nodes(ctx, Folders()) }
 
 func nodes(ctx context.Context, folders []string) ([]Node, error) {
@@ -99,6 +100,9 @@ func hello(ctx context.Context, path string) (Node, error) {
 	err := n.Call(ctx, "hello", nil, func(b json.RawMessage) error { return json.Unmarshal(b, &n.Hello) })
 	if refused(err) {
 		removeStale(path)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = &SilentError{Name: strings.TrimSuffix(filepath.Base(path), suffix), Path: path}
 	}
 	return n, err
 }

@@ -43,6 +43,10 @@ type Server struct {
 	// [LineMaxDefault].
 	LineMax int
 
+	// TooLong is the answer to a longer line. Set it before Serve. Default a [CodeRequest]
+	// that names LineMax.
+	TooLong *Error
+
 	ln   net.Listener
 	path string
 	once sync.Once
@@ -130,7 +134,7 @@ func (s *Server) Serve(ctx context.Context, h Handler) error {
 		case free <- struct{}{}:
 			conns.Go(func() {
 				defer func() { <-free }()
-				newConn(c, s.LineMax).serve(ctx, h)
+				newConn(c, s.LineMax, s.TooLong).serve(ctx, h)
 			})
 		default:
 			busy(c)
