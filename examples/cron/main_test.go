@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/espial-go/espial"
+)
+
+// run is one run of the job.
+type run struct {
+	node  int
+	token uint64
+}
+
+// TestCronRunsTheJobOnOneNodeAtATime starts three nodes and stops the one that works, twice
+// in a row as a deployment would: the next one goes on, with a higher token.
+func TestCronRunsTheJobOnOneNodeAtATime(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		mode  espial.Mode
+		stops int
+	}{
+		{"available, down to one node", espial.Available(), 2},
+		{"quorum, down to a majority", espial.Quorum(3), 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			runs := make(chan run)
+			stop := startAll(t, tt.mode, runs)
+			last := receive(t, runs, -1)
+			for range tt.stops {
+				stop[last.node]()
+				next := receive(t, runs, last.node)
+				if next.token <= last.token {
+					t.Errorf("node %d works with token %d after node %d with %d: want it higher",
+						next.node, next.token, last.node, last.token)
+				}
+				for range 5 { // and nobody else does
+					if again := receive(t, runs, -1); again != next {
+						t.Errorf("node %d works with token %d, and node %d with %d",
+							next.node, next.token, again.node, again.token)
+					}
+				}
+				last = next
+			}
+		})
+	}
+}
+
+// startAll starts three nodes one after the other, whose jobs report to runs. Calling
+// stop[i] tells node i to end.
+func startAll(t *testing.T, m espial.Mode, runs chan<- run) (stop []context.CancelFunc) {
+	t.Helper()
+	c := config(t)
+	c.Election = m
+	var nodes sync.WaitGroup
+	for i := range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		stop = append(stop, cancel)
+		job := func(term *espial.Term) {
+			select {
+			case runs <- run{i, term.Token}:
+			case <-term.Done():
+			}
+		}
+		node := c
+		node.Name = fmt.Sprint("node-", i)
+		nodes.Go(func() {
+			err := cron(ctx, node, 10*time.Millisecond, job)
+			if err != nil && !errors.Is(err, context.Canceled) {
+				t.Errorf("node %d: %v", i, err)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		for _, cancel := range stop {
+			cancel()
+		}
+		nodes.Wait()
+	})
+	return stop
+}
+
+// receive returns the next run at another node than the one of index not.
+func receive(t *testing.T, runs <-chan run, not int) run {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	for {
+		select {
+		case r := <-runs:
+			if r.node != not {
+				return r
+			}
+		case <-late:
+			t.Fatal("the job does not run")
+		}
+	}
+}
+
+// config returns settings that keep packets on this host, in a multicast group of their own.
+func config(t *testing.T) espial.Config {
+	t.Helper()
+	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	ifs, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	loopback := ""
+	for _, i := range ifs {
+		if i.Flags&net.FlagLoopback != 0 && i.Flags&net.FlagUp != 0 {
+			loopback = i.Name
+		}
+	}
+	return espial.Config{
+		Cluster: "cron", Listen: "127.0.0.1:0",
+		Multicast: espial.Multicast{
+			Interface: loopback,
+			Group:     fmt.Sprint("239.255.77.82:", pc.LocalAddr().(*net.UDPAddr).Port),
+		},
+	}
+}
