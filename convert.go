@@ -227,7 +227,7 @@ func deliverEntry(e *mailbox.Entry, yield func(Event, error) bool) bool {
 	}
 	out := Event{
 		Topic: e.Topic, From: Sender{ID: NodeID(e.From), Name: e.Name}, Seq: uint64(e.First),
-		Direct: e.Lane == frame.Direct, At: e.At, codec: e.Codec,
+		Direct: e.Lane == frame.Direct, At: e.At, Term: uint64(e.Term), codec: e.Codec,
 	}
 	for run := e.Data; len(run) > 0; out.Seq++ {
 		var payload []byte

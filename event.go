@@ -20,6 +20,7 @@ type Event struct {
 	Data   []byte    // the payload; it belongs to the receiver, unless ReuseData is set
 	Direct bool      // it was sent to this node alone
 	At     time.Time // when it reached this node
+	Term   uint64    // the reign in which From published it with [Term.Publish]; 0 for none
 	codec  uint8
 }
 
@@ -32,9 +33,13 @@ func (e Event) MarshalJSON() ([]byte, error) {
 		From   Sender          `json:"from"`
 		Seq    uint64          `json:"seq"`
 		Direct bool            `json:"direct,omitempty"`
+		Term   uint64          `json:"term,omitempty"`
 		Data   json.RawMessage `json:"data,omitempty"`
 		Base64 *[]byte         `json:"data_base64,omitempty"`
-	}{Time: e.At.Format(time.RFC3339Nano), Topic: e.Topic, From: e.From, Seq: e.Seq, Direct: e.Direct}
+	}{
+		Time: e.At.Format(time.RFC3339Nano), Topic: e.Topic, From: e.From, Seq: e.Seq,
+		Direct: e.Direct, Term: e.Term,
+	}
 	if json.Valid(e.Data) {
 		shape.Data = e.Data
 	} else {

@@ -11,6 +11,7 @@ import (
 	"github.com/espial-go/espial/internal/engine"
 	"github.com/espial-go/espial/internal/glob"
 	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/session"
 )
 
 // Errors of elections.
@@ -76,7 +77,9 @@ type Leadership struct {
 // Term is one reign of this node: a context that ends when it leads no more.
 type Term struct {
 	context.Context
+	n     *Node
 	reign *engine.Term
+	as    session.Reign // what its events say
 
 	// Token is what to pass to everything that the leader changes, so that what a former
 	// leader still sends is refused: it grows with each reign. With [Available] the two
@@ -91,6 +94,27 @@ func (t *Term) Err() error {
 		return ErrTermOver
 	}
 	return t.Context.Err()
+}
+
+// Publish publishes as [Node.Publish] does, as the leader: a member that knows of a later
+// term of the election refuses the event and counts it in its [Status] as stale_terms. So
+// what a former leader still had under way reaches nobody who follows another one. A member
+// that does not take part in the election knows of no terms and refuses nothing.
+//
+// It returns [ErrTermOver], and sends nothing, if the term is over at the call. Where a leader
+// goes on under a new term after a split, its events of the old one that are still under
+// way are refused, too.
+func (t *Term) Publish(ctx context.Context, topic string, data []byte, targets ...Target) error {
+	return t.publish(ctx, session.Message{Topic: topic, Codec: codecRaw, Payload: data}, targets)
+}
+
+// publish is Publish for any codec.
+func (t *Term) publish(ctx context.Context, m session.Message, targets []Target) error {
+	if t.Err() != nil {
+		return ErrTermOver // also where the loop over Terms has gone on
+	}
+	m.Reign = &t.as
+	return t.n.publish(ctx, m, targets)
 }
 
 // Election is one election among the members that take part in it.
@@ -194,7 +218,10 @@ func (e *Election) run(ctx context.Context, reign *engine.Term, yield func(*Term
 	defer cancel(ErrTermOver)
 	stop := reign.AfterEnd(func() { cancel(ErrTermOver) })
 	defer stop()
-	return yield(&Term{Context: tctx, reign: reign, Token: uint64(reign.Number)})
+	return yield(&Term{
+		Context: tctx, Token: uint64(reign.Number),
+		n: e.n, reign: reign, as: session.Reign{Election: e.name, Term: reign.Number},
+	})
 }
 
 // Promote makes the member id lead: the leader hands over; another member passes the

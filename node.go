@@ -167,20 +167,20 @@ func (n *Node) WaitFor(ctx context.Context, count int) error {
 // It returns a [TopicError] for a malformed or reserved topic, [ErrTooLarge],
 // [ErrNoMember], [ErrClosed] or ctx's error; in all these cases nothing was sent.
 func (n *Node) Publish(ctx context.Context, topic string, data []byte, targets ...Target) error {
-	return n.publish(ctx, topic, codecRaw, data, targets)
+	return n.publish(ctx, session.Message{Topic: topic, Codec: codecRaw, Payload: data}, targets)
 }
 
-// publish is Publish for a payload of the given codec.
-func (n *Node) publish(ctx context.Context, topic string, codec uint8, data []byte, targets []Target) error {
-	if last := n.topic.Load(); last == nil || *last != topic {
-		if err := checkTopic(topic); err != nil {
+// publish is Publish for any codec and any reign.
+func (n *Node) publish(ctx context.Context, m session.Message, targets []Target) error {
+	if last := n.topic.Load(); last == nil || *last != m.Topic {
+		if err := checkTopic(m.Topic); err != nil {
 			return err
 		}
-		checked := topic // a copy, or every call would move its argument to the heap
+		checked := m.Topic // a copy, or every call would move its argument to the heap
 		n.topic.Store(&checked)
 	}
-	if len(data) > n.cfg.EventMax {
-		return tooLarge(len(data), n.cfg.EventMax)
+	if len(m.Payload) > n.cfg.EventMax {
+		return tooLarge(len(m.Payload), n.cfg.EventMax)
 	}
 	to := Target{}
 	switch len(targets) {
@@ -190,7 +190,7 @@ func (n *Node) publish(ctx context.Context, topic string, codec uint8, data []by
 	default:
 		return errTargets
 	}
-	m := session.Message{Topic: topic, Codec: codec, Class: frame.ClassReliable, Payload: data}
+	m.Class = frame.ClassReliable
 	if to.kind == targetOnly {
 		return n.public(n.eng.Exchange().Direct(ctx, ident.NodeID(to.id), m))
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"iter"
 	"slices"
+
+	"github.com/espial-go/espial/internal/session"
 )
 
 // Topic is a name under which values of type T are published, encoded as JSON. A
@@ -29,7 +31,16 @@ func (t *Topic[T]) Publish(ctx context.Context, n *Node, v T, targets ...Target)
 	if err != nil {
 		return err
 	}
-	return n.publish(ctx, t.name, codecJSON, b, targets)
+	return n.publish(ctx, session.Message{Topic: t.name, Codec: codecJSON, Payload: b}, targets)
+}
+
+// PublishAs encodes v and publishes it as the leader, as [Term.Publish] does.
+func (t *Topic[T]) PublishAs(ctx context.Context, term *Term, v T, targets ...Target) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return term.publish(ctx, session.Message{Topic: t.name, Codec: codecJSON, Payload: b}, targets)
 }
 
 // Subscribe yields the values published on the topic, as [Node.Subscribe] does. An
