@@ -22,8 +22,9 @@ import (
 // readmeTestCommand is the README's test command, which cannot run itself.
 const readmeTestCommand = "make check"
 
-// block is one fenced block of the README.
+// block is one fenced block of a page.
 type block struct {
+	page string
 	line int    // of its first line of text
 	lang string // "text" is shown and not run
 	text string
@@ -32,13 +33,22 @@ type block struct {
 // readmeBlocks returns the fenced blocks of README.md in one language.
 func readmeBlocks(t *testing.T, lang string) []block {
 	t.Helper()
-	b, err := os.ReadFile("README.md")
+	return pageBlocks(t, "README.md", lang)
+}
+
+// pageBlocks returns the fenced blocks of a page in one language.
+func pageBlocks(t *testing.T, page, lang string) []block {
+	t.Helper()
+	b, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	all, err := fenced(string(b))
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%s: %v", page, err)
+	}
+	for i := range all {
+		all[i].page = page
 	}
 	return slices.DeleteFunc(all, func(b block) bool { return b.lang != lang })
 }
@@ -90,13 +100,44 @@ func TestReadmeHasNoBlockThatNothingRuns(t *testing.T) {
 	}
 }
 
-func TestReadmeProgramIsTheExample(t *testing.T) {
-	want, err := os.ReadFile("examples/hello/main.go")
+// TestProgramsOfThePagesAreTheExamples: an example has tests of its own.
+func TestProgramsOfThePagesAreTheExamples(t *testing.T) {
+	for page, example := range map[string]string{
+		"README.md":          "examples/hello/main.go",
+		"docs/leadership.md": "examples/cron/main.go",
+	} {
+		want, err := os.ReadFile(example)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := pageBlocks(t, page, "go")
+		if len(all) == 0 || all[0].text != string(want) {
+			t.Errorf("the first of %d programs of %s is not %s", len(all), page, example)
+		}
+	}
+}
+
+// TestProgramsOfTheDocs compiles each program of docs/ as it stands, in a module of its own.
+func TestProgramsOfTheDocs(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob("docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := readmeBlocks(t, "go")[0].text; got != string(want) {
-		t.Errorf("the first program of README.md is not examples/hello/main.go:\n%s", got)
+	programs := 0
+	for _, page := range pages {
+		for _, b := range pageBlocks(t, page, "go") {
+			programs++
+			dir := readmeModule(t)
+			write(t, filepath.Join(dir, "main.go"), b.text)
+			vet := goIn(t, dir, "vet", ".")
+			if out, err := vet.CombinedOutput(); err != nil {
+				t.Errorf("%s:%d: %v: %v\n%s", b.page, b.line, vet.Args, err, out)
+			}
+		}
+	}
+	if programs == 0 {
+		t.Error("docs/ has no block of Go; was it taken for another language?")
 	}
 }
 
