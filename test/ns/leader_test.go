@@ -330,6 +330,8 @@ func TestAPausedLeaderNeverLeadsBesideAnother(t *testing.T) {
 		leader, before := netns.Agree(foundMax, nodes...)
 		wait(3 * lease / 2) // a node that starts grants nothing for 1.1 leases
 		markAll(nodes)
+		leader.Signal(syscall.SIGUSR1)
+		leader.Wait(second, kind(hurried))
 		leader.Signal(syscall.SIGSTOP)
 		_, after := netns.Agree(5*lease, without(nodes, leader)...)
 		wait(chaos(4*second, 30*second))
