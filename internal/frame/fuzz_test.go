@@ -80,6 +80,9 @@ func FuzzEvents(f *testing.F) {
 		if len(payloads) != e.Count {
 			t.Fatalf("DecodeEvents(%x) counts %d messages, there are %d", payload, e.Count, len(payloads))
 		}
+		if election, term := e.Reign(); len(election) > frame.ElectionMax || term == 0 && election != nil {
+			t.Fatalf("DecodeEvents(%x) takes the term %d of %q", payload, term, election)
+		}
 		if len(payload) > frame.PayloadMax {
 			return // only DecodeEvents without Next takes it, and Seal refuses it
 		}

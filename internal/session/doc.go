@@ -25,6 +25,10 @@
 //	in.Release(last)               // once the subscribers' queues have the run
 //	n, due := in.Ack(now, false)   // an ACKED frame to send
 //
+// What a leader publishes has a [Reign], which each of its frames says. Whether it is still
+// that of the leader is the caller's to judge, after Accept: what is refused is released
+// like what is delivered.
+//
 // Numbers count pieces, because each is acknowledged for itself. Messages are counted
 // beside them, so that every loss is told in messages, however many pieces they had.
 //
