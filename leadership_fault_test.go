@@ -1,0 +1,177 @@
+package espial_test
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/internal/memnet"
+)
+
+// nobody fails the test unless the given nodes know of no leader, and none of them leads.
+func (c *cluster) nobody(nodes ...int) {
+	c.Helper()
+	for _, i := range nodes {
+		if l, ok := c.nodes[i].Leader(); ok || c.nodes[i].Leading() {
+			c.Errorf("node %d knows of a leader: %+v", i, l)
+		}
+	}
+}
+
+// B03: the demotion of a leader that leaves is told before it has left, and the next one
+// leads by then.
+func TestLeaderHandsOverBeforeItLeaves(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		mode espial.Mode
+	}{{"available", espial.Available()}, {"quorum", espial.Quorum(3)}} {
+		t.Run(tt.name, func(t *testing.T) {
+			inElection(t, 3, tt.mode, func(c *cluster) {
+				leader, term := c.led(4 * time.Second)
+				n := c.nodes[leader]
+				told := c.watch(n)
+				told.forget()
+				began := time.Now()
+				if err := n.Leave(c.Context()); err != nil {
+					c.Errorf("Leave = %v", err)
+				}
+				took := time.Since(began)
+				if got := told.kinds(espial.Promotion, espial.Demotion); got != "demotion" || took > time.Second {
+					c.Errorf("in the %v of Leave came %q, want a demotion", took, got)
+				}
+				if next, higher := c.led(time.Second-took, leader); next == leader || higher <= term {
+					c.Errorf("node %d leads in term %d after node %d in %d", next, higher, leader, term)
+				}
+			})
+		})
+	}
+}
+
+// B06: halves of an even number have no leader, and the whole has one again.
+func TestHalvesOfAQuorumHaveNoLeader(t *testing.T) {
+	inElection(t, 4, espial.Quorum(4), func(c *cluster) {
+		leader, _ := c.led(4 * time.Second)
+		told := c.watchAll()
+		c.net.Partition([]netip.Addr{ip(leader), ip((leader + 1) % 4)})
+		time.Sleep(30 * time.Second)
+		c.nobody(0, 1, 2, 3)
+		for i, h := range told {
+			if h.count(espial.QuorumLost) != 1 || h.count(espial.Promotion) != 0 {
+				c.Errorf("node %d told of a lost quorum %d times, and of %d promotions:%v",
+					i, h.count(espial.QuorumLost), h.count(espial.Promotion), h)
+			}
+		}
+		c.net.Heal()
+		c.meet(4)
+		c.led(4 * time.Second)
+	})
+}
+
+// B11: a leader that is heard and hears nothing steps down within its lease.
+func TestDeafLeaderStepsDown(t *testing.T) {
+	inElection(t, 5, espial.Quorum(5), func(c *cluster) {
+		leader, term := c.led(4 * time.Second)
+		for i := range c.nodes {
+			if i != leader {
+				c.net.CutOneWay(ip(i), ip(leader))
+			}
+		}
+		time.Sleep(time.Second + 10*time.Millisecond)
+		c.nobody(leader)
+		next, higher := c.led(2*time.Second, leader)
+		if next == leader || higher <= term {
+			c.Errorf("node %d leads in term %d after node %d in %d", next, higher, leader, term)
+		}
+		c.net.Heal()
+		c.meet(5)
+		if again, same := c.led(2 * time.Second); again != next || same != higher {
+			c.Errorf("when it hears again node %d leads in term %d, want still %d in %d", again, same, next, higher)
+		}
+	})
+}
+
+// B12: a program that blocks costs its node no term, and one that says it is unfit is
+// replaced.
+func TestProgramThatBlocksLeadsOnUntilItIsUnfit(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		mode espial.Mode
+	}{{"available", espial.Available()}, {"quorum", espial.Quorum(3)}} {
+		t.Run(tt.name, func(t *testing.T) {
+			inElection(t, 3, tt.mode, func(c *cluster) {
+				var works []*espial.Election
+				for _, n := range c.nodes {
+					works = append(works, n.Election("work", tt.mode))
+				}
+				leads := func(e *espial.Election) bool { return e.Leading() }
+				c.within(4*time.Second, "a leader", func() bool { return slices.ContainsFunc(works, leads) })
+				leader := slices.IndexFunc(works, leads)
+				work, n := works[leader], c.nodes[leader]
+				term := c.reign(work, n)
+				// Its body never looks at the term, and nobody reads the changes.
+				go func() {
+					for range work.Terms(c.Context()) {
+						<-c.Context().Done()
+					}
+				}()
+				_ = n.Changes(c.Context())
+				time.Sleep(time.Minute)
+				if err := term.Err(); err != nil {
+					c.Errorf("the term ended because the program blocks: %v", err)
+				}
+				if err := work.SetFit(c.Context(), false); err != nil {
+					c.Fatal(err)
+				}
+				c.within(2*time.Second, "another leader", func() bool {
+					return !work.Leading() && slices.ContainsFunc(works, leads)
+				})
+				if term.Err() == nil {
+					c.Error("the term goes on though the program is unfit")
+				}
+			})
+		})
+	}
+}
+
+// B16: parts that are too small have no leader, and three of five that meet have one.
+func TestNobodyLeadsBeforeAMajorityMeets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &cluster{T: t, net: memnet.New(1)}
+		c.net.SetLatency(200*time.Microsecond, 400*time.Microsecond)
+		defer c.close()
+		c.net.Partition([]netip.Addr{ip(0), ip(1)}, []netip.Addr{ip(2), ip(3)}, []netip.Addr{ip(4)})
+		for range 5 {
+			c.start(espial.Config{Election: espial.Quorum(5)})
+		}
+		time.Sleep(20 * time.Second)
+		c.nobody(0, 1, 2, 3, 4)
+		c.net.Heal()
+		c.net.Partition([]netip.Addr{ip(4)})
+		leader, term := c.led(10*time.Second, 4)
+		c.nobody(4)
+		c.net.Heal()
+		c.meet(5)
+		if again, same := c.led(2 * time.Second); again != leader || same != term {
+			c.Errorf("node %d leads in term %d when the last one comes, want still %d in %d", again, same, leader, term)
+		}
+	})
+}
+
+// B18: without a majority nobody leads for however long, and with it somebody does again.
+func TestNobodyLeadsUntilAMajorityIsBack(t *testing.T) {
+	inElection(t, 5, espial.Quorum(5), func(c *cluster) {
+		_, term := c.led(4 * time.Second)
+		for i := range 3 {
+			_ = c.nodes[i].Close()
+		}
+		time.Sleep(time.Minute)
+		c.nobody(3, 4)
+		c.start(espial.Config{Election: espial.Quorum(5)})
+		if _, higher := c.led(5*time.Second, 0, 1, 2); higher <= term {
+			c.Errorf("term %d after %d", higher, term)
+		}
+	})
+}
