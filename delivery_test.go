@@ -168,7 +168,9 @@ func TestPublishRefuses(t *testing.T) {
 		}{
 			{name: "an event above EventMax", err: espial.ErrTooLarge, topic: "t", size: 1<<20 + 1},
 			{name: "a stranger", err: espial.ErrNoMember, topic: "t", to: []espial.Target{espial.Only(espial.NodeID{1})}},
-			{name: "an empty topic"}, {name: "a wildcard", topic: "a.*"}, {name: "the name of a change", topic: "added_node"},
+			{name: "an empty topic"},
+			{name: "a wildcard", topic: "a.*"},
+			{name: "the name of a change", topic: "added_node"},
 			{name: "two targets", topic: "t", to: []espial.Target{espial.All(), espial.Others()}},
 		}
 		for _, tt := range tests {

@@ -25,8 +25,8 @@ var (
 	// ErrNotEligible reports a member that must not, or cannot, lead.
 	ErrNotEligible = errors.New("espial: not eligible")
 
-	// ErrTermOver is what [Term.Err] returns once this node leads no more.
-	ErrTermOver = errors.New("espial: term is over")
+	// ErrStaleTerm reports a term that is over: this node leads no more, or not in it.
+	ErrStaleTerm = errors.New("espial: the term is over")
 )
 
 // Mode says how an election works, and what it promises.
@@ -91,7 +91,7 @@ type Term struct {
 // right in the first instruction after a pause; Done may close a little later.
 func (t *Term) Err() error {
 	if t.reign.Over() {
-		return ErrTermOver
+		return ErrStaleTerm
 	}
 	return t.Context.Err()
 }
@@ -101,7 +101,7 @@ func (t *Term) Err() error {
 // what a former leader still had under way reaches nobody who follows another one. A member
 // that does not take part in the election knows of no terms and refuses nothing.
 //
-// It returns [ErrTermOver], and sends nothing, if the term is over at the call. Where a leader
+// It returns [ErrStaleTerm], and sends nothing, if the term is over at the call. Where a leader
 // goes on under a new term after a split, its events of the old one that are still under
 // way are refused, too.
 func (t *Term) Publish(ctx context.Context, topic string, data []byte, targets ...Target) error {
@@ -111,7 +111,7 @@ func (t *Term) Publish(ctx context.Context, topic string, data []byte, targets .
 // publish is Publish for any codec.
 func (t *Term) publish(ctx context.Context, m session.Message, targets []Target) error {
 	if t.Err() != nil {
-		return ErrTermOver // also where the loop over Terms has gone on
+		return ErrStaleTerm // also where the loop over Terms has gone on
 	}
 	m.Reign = &t.as
 	return t.n.publish(ctx, m, targets)
@@ -215,8 +215,8 @@ func (e *Election) Terms(ctx context.Context) iter.Seq[*Term] {
 // run yields one reign.
 func (e *Election) run(ctx context.Context, reign *engine.Term, yield func(*Term) bool) bool {
 	tctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(ErrTermOver)
-	stop := reign.AfterEnd(func() { cancel(ErrTermOver) })
+	defer cancel(ErrStaleTerm)
+	stop := reign.AfterEnd(func() { cancel(ErrStaleTerm) })
 	defer stop()
 	return yield(&Term{
 		Context: tctx, Token: uint64(reign.Number),

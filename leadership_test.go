@@ -184,8 +184,8 @@ func TestTermsRunsWhileTheNodeLeads(t *testing.T) {
 		if err := n.Resign(c.Context()); err != nil {
 			c.Fatal(err)
 		}
-		if err := <-ran; !errors.Is(err, espial.ErrTermOver) {
-			c.Errorf("the term ended with %v, want ErrTermOver", err)
+		if err := <-ran; !errors.Is(err, espial.ErrStaleTerm) {
+			c.Errorf("the term ended with %v, want ErrStaleTerm", err)
 		}
 		next, term := c.led(100 * time.Millisecond)
 		if next == leader || term <= number {

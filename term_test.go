@@ -94,8 +94,8 @@ func TestLeadersPublishUnderTheirTerm(t *testing.T) {
 		for _, err := range []error{
 			term.Publish(c.Context(), "t", []byte("late")), orders.PublishAs(c.Context(), term, "late"),
 		} {
-			if !errors.Is(err, espial.ErrTermOver) {
-				c.Errorf("publish after Resign = %v, want ErrTermOver", err)
+			if !errors.Is(err, espial.ErrStaleTerm) {
+				c.Errorf("publish after Resign = %v, want ErrStaleTerm", err)
 			}
 		}
 		time.Sleep(time.Second)
@@ -163,8 +163,8 @@ func formerLeader(c *cluster, name string) {
 		}
 	}
 	find(old)
-	if err := term.Publish(c.Context(), "t", []byte("stale")); !errors.Is(err, espial.ErrTermOver) {
-		c.Errorf("publish after the lease = %v, want ErrTermOver", err)
+	if err := term.Publish(c.Context(), "t", []byte("stale")); !errors.Is(err, espial.ErrStaleTerm) {
+		c.Errorf("publish after the lease = %v, want ErrStaleTerm", err)
 	}
 	next := c.reign(elections[leader], c.nodes[leader])
 	time.Sleep(5 * time.Second)
