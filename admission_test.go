@@ -70,6 +70,14 @@ func TestRefusalReachesBothSides(t *testing.T) {
 				if !ok || len(refused.Refusals) != 1 {
 					c.Fatalf("WaitFor = %v, want a RejectedError of one node", err)
 				}
+				// Who has less time than the others to answer learns what is known so far.
+				short, cancel := context.WithTimeout(c.Context(), 100*time.Millisecond)
+				defer cancel()
+				err = guest.WaitFor(short, 2)
+				_, ok = errors.AsType[*espial.RejectedError](err)
+				if !ok || !errors.Is(err, context.DeadlineExceeded) {
+					c.Errorf("WaitFor = %v, want a RejectedError and the end of the context", err)
+				}
 				if r := refused.Refusals[0]; r.ID != strict.ID() || r.Code != "filter" || r.Reason != "no guest here" {
 					c.Errorf("refusal = %+v, want filter, no guest here, of %v", r, strict.ID())
 				}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/espial-go/espial/internal/glob"
@@ -159,10 +160,10 @@ func (c Config) check() error {
 		return &ConfigError{Field: "Cluster", Reason: "is required"}
 	}
 	if err := glob.CheckName(c.Cluster); err != nil {
-		return &ConfigError{Field: "Cluster", Reason: err.Error(), Err: err}
+		return unusable("Cluster", err)
 	}
 	if err := glob.CheckName(c.Name); err != nil {
-		return &ConfigError{Field: "Name", Reason: err.Error(), Err: err}
+		return unusable("Name", err)
 	}
 	switch {
 	case len(c.Seeds) > seedsMax:
@@ -196,6 +197,14 @@ func (m Multicast) check() error {
 
 func outOfRange(field, format string, args ...any) error {
 	return &ConfigError{Field: field, Reason: fmt.Sprintf(format, args...)}
+}
+
+// unusable returns a [ConfigError] with the words of an error from inside, without the names
+// of our packages, which are not the reader's.
+func unusable(field string, err error) error {
+	words := strings.NewReplacer("council: ", "", "engine: ", "", "glob: ", "", "ident: ", "",
+		"lease: ", "", "multicast: ", "")
+	return &ConfigError{Field: field, Reason: words.Replace(err.Error()), Err: err}
 }
 
 // checkSeeds refuses what can never be dialled, so that a slip of the pen is not taken

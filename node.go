@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 	"maps"
 	"sync"
@@ -127,7 +128,8 @@ const refusalGrace = time.Second
 // WaitFor waits until the cluster has count members that this node can exchange
 // events with, itself included. It returns ctx's error if that ends first, [ErrClosed]
 // if the node ends, and a [RejectedError] if this node never met anybody and all nodes
-// that answered, up to a second after the first one, refused it.
+// that answered, up to a second after the first one, refused it. If ctx ends within that
+// second, the error is both.
 func (n *Node) WaitFor(ctx context.Context, count int) error {
 	var grace <-chan time.Time
 	over := false
@@ -154,6 +156,9 @@ func (n *Node) WaitFor(ctx context.Context, count int) error {
 		case <-n.ended:
 			return ErrClosed
 		case <-ctx.Done():
+			if refused {
+				return fmt.Errorf("%w: %w", context.Cause(ctx), rejected(s.Refusals))
+			}
 			return context.Cause(ctx)
 		}
 	}

@@ -116,7 +116,7 @@ func (n *Node) assemble(key *ident.Key, ln net.Listener, host string, sys env) e
 	listen := netip.AddrPortFrom(bound.AddrPort().Addr().Unmap(), bound.AddrPort().Port())
 	addrs, err := engine.Advertised(c.Advertise, listen, local)
 	if err != nil {
-		return &ConfigError{Field: "Advertise", Reason: err.Error(), Err: err}
+		return unusable("Advertise", err)
 	}
 	readdress := func() ([]frame.Addr, error) {
 		local, err := sys.locals()
@@ -141,7 +141,7 @@ func (n *Node) assemble(key *ident.Key, ln net.Listener, host string, sys env) e
 		beacons.Close()
 	}
 	if errors.Is(err, council.ErrElectorate) {
-		return &ConfigError{Field: "Election", Reason: err.Error(), Err: err}
+		return unusable("Election", err)
 	}
 	return err
 }
@@ -159,7 +159,7 @@ func (n *Node) beacons(sys env) (engine.Beacons, error) {
 		n.cfg.Logger.Warn("no multicast; only seeds and their members will be found", "err", err)
 		return nil, nil
 	}
-	return nil, &ConfigError{Field: "Multicast", Reason: err.Error(), Err: err}
+	return nil, unusable("Multicast", err)
 }
 
 // run starts the goroutines of the node.
@@ -241,8 +241,12 @@ func loadKey(path string) (*ident.Key, error) {
 	if path == "" {
 		return ident.NewKey(rand.Reader)
 	}
-	fail := func(err error) error { return &ConfigError{Field: "KeyFile", Reason: err.Error(), Err: err} }
+	fail := func(err error) error { return unusable("KeyFile", err) }
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fail(fmt.Errorf("%w; make a key with: "+
+			"openssl genpkey -algorithm ed25519 -out %s && chmod 600 %s", err, path, path))
+	}
 	if err != nil {
 		return nil, fail(err)
 	}

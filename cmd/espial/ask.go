@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,9 @@ import (
 type question struct {
 	nodeFlags
 	node     string
-	joins    bool // may join for the moment
+	joins    bool                      // may join for the moment
+	anyNode  bool                      // every node of a cluster gives the same answer
+	check    func(args []string) error // of what can be said before a node is looked for; may be nil
 	warnings io.Writer
 }
 
@@ -35,6 +38,7 @@ func (q *question) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&q.cluster, "cluster", "",
 		"use a running node of the cluster `NAME`; if there is none, join for the moment")
 	q.network(fs)
+	fs.Lookup("listen").Usage = "take links at `IP:PORT` while joined for the moment\n(default a free port)"
 }
 
 // answer is what a command does with the node that was found, or with nil if it should join
@@ -45,7 +49,13 @@ type answer func(cmd *cobra.Command, args []string, n *control.Node) error
 func (q *question) command(cmd *cobra.Command, run answer) {
 	q.flags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		outliveReader()
 		q.warnings = cmd.ErrOrStderr()
+		if q.check != nil {
+			if err := q.check(args); err != nil {
+				return err
+			}
+		}
 		n, err := q.find(cmd.Context())
 		if err != nil {
 			return err
@@ -71,11 +81,29 @@ func (q *question) find(ctx context.Context) (*control.Node, error) {
 	case len(match) == 1:
 		return &match[0], nil
 	case len(match) > 1:
-		return nil, usagef("%d nodes run here; choose one with --node: %s", len(match), list(match))
+		return q.choose(match)
 	case q.joins && q.cluster != "" && q.node == "":
 		return nil, nil //nolint:nilnil // documented: join for the moment
 	}
 	return nil, &failure{codeNoNode, q.nobody(nodes, err)}
+}
+
+// choose returns the one of several nodes that is to be asked.
+func (q *question) choose(match []control.Node) (*control.Node, error) {
+	oneCluster := !slices.ContainsFunc(match, func(n control.Node) bool {
+		return n.Cluster != match[0].Cluster
+	})
+	switch {
+	case q.node != "":
+		return nil, usagef("--node %s means %d nodes; say more of the ID: %s",
+			q.node, len(match), list(match))
+	case !oneCluster && q.anyNode:
+		return nil, usagef("nodes of several clusters run here; choose one with --cluster: %s", list(match))
+	case !q.anyNode:
+		return nil, usagef("%d nodes run here; choose one with --node: %s", len(match), list(match))
+	}
+	first := slices.MinFunc(match, func(a, b control.Node) int { return strings.Compare(a.ID, b.ID) })
+	return &first, nil
 }
 
 // means reports whether --node means n.
@@ -97,10 +125,15 @@ func (q *question) nobody(nodes []control.Node, err error) string {
 	if len(nodes) > 0 {
 		what += ", but " + list(nodes)
 	}
+	if silent, ok := errors.AsType[*control.SilentError](err); ok {
+		return fmt.Sprintf("%s; node %s does not answer: is its process stopped? (%s)",
+			what, silent.Name, silent.Path)
+	}
 	what += "; start one with: espial up"
-	if q.cluster != "" {
+	switch {
+	case q.cluster != "":
 		what += " --cluster " + q.cluster
-	} else if q.joins {
+	case q.node == "" && q.joins:
 		what += ", or give --cluster to join for the moment"
 	}
 	if err != nil {
@@ -135,12 +168,21 @@ func collect(ctx context.Context, n *control.Node, verb string, args any) ([]jso
 
 // join starts a node for the moment.
 func (q *question) join(ctx context.Context) (*espial.Node, error) {
-	c, err := q.config(q.warnings)
+	c, err := q.moment()
 	if err != nil {
 		return nil, err
 	}
-	c.Ineligible = true
 	return espial.Start(ctx, c)
+}
+
+// moment returns the settings of a node for the moment.
+func (q *question) moment() (espial.Config, error) {
+	c, err := q.config(q.warnings)
+	c.Ineligible = true
+	if c.Listen == "" {
+		c.Listen = "0.0.0.0:0" // the well-known port is for nodes that stay
+	}
+	return c, err
 }
 
 // quiet is how long no member may have come before a node for the moment takes its list
@@ -154,7 +196,8 @@ func meet(ctx context.Context, n *espial.Node, wait time.Duration) (members, rea
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	if err := accepted(ctx, n); err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
+		_, refused := errors.AsType[*espial.RejectedError](err)
+		if !refused && errors.Is(err, context.DeadlineExceeded) {
 			err = nil
 		}
 		return others(n), 0, err

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/spf13/pflag"
+
 	"github.com/espial-go/espial"
 	"github.com/espial-go/espial/internal/control"
 )
@@ -47,13 +49,19 @@ func asFailure(err error) *failure {
 	}
 	text := strings.TrimPrefix(err.Error(), "espial: ")
 	if e, ok := errors.AsType[*espial.ConfigError](err); ok {
-		return &failure{codeUsage, flagOf(e.Field) + ": " + e.Reason}
+		return &failure{codeUsage, flagOf(e.Field) + ": " + withFlags(e.Reason)}
+	}
+	if errors.Is(err, control.ErrGone) {
+		return &failure{codeNo, "the node has ended"}
+	}
+	if errors.Is(err, espial.ErrTooLarge) {
+		return &failure{codeUsage, withFlags(text)}
 	}
 	if _, ok := errors.AsType[*espial.TopicError](err); ok {
 		return &failure{codeUsage, text}
 	}
-	if _, ok := errors.AsType[*espial.RejectedError](err); ok {
-		return &failure{codeRefused, text}
+	if e, ok := errors.AsType[*espial.RejectedError](err); ok { // also where a deadline came with it
+		return &failure{codeRefused, strings.TrimPrefix(e.Error(), "espial: ")}
 	}
 	if e, ok := errors.AsType[*control.Error](err); ok {
 		code := codeNo
@@ -64,10 +72,61 @@ func asFailure(err error) *failure {
 	}
 	// What is left of cobra's own errors is about the command line.
 	if strings.HasPrefix(text, "unknown command ") {
-		return &failure{codeUsage, text + "; see espial --help"}
+		return &failure{codeUsage, unknownCommand(text)}
 	}
 	return &failure{codeNo, text}
 }
 
-// codeTopic is the code that a node answers for a malformed or reserved topic.
-const codeTopic = "topic"
+// Codes that a node answers for a malformed or reserved topic and for too much data.
+const (
+	codeTopic    = "topic"
+	codeTooLarge = "too_large"
+)
+
+// withFlags returns words of the library with flags in place of the fields of espial.Config.
+func withFlags(text string) string {
+	return strings.NewReplacer(
+		"Multicast.Interface", "--multicast-interface",
+		"turn Multicast.Off on and name Seeds", "say --discover none and name others with --join",
+		" (Config.EventMax)", "",
+	).Replace(text)
+}
+
+// unknownCommand says in one line what cobra says in several: a command does not exist, and
+// which ones have a similar name.
+func unknownCommand(text string) string {
+	text, similar, _ := strings.Cut(text, "\n")
+	text = strings.TrimSuffix(text, ` for "espial"`)
+	_, similar, ok := strings.Cut(similar, "Did you mean this?")
+	if !ok {
+		return text + "; see espial --help"
+	}
+	names := strings.Fields(similar)
+	for i, n := range names {
+		names[i] = "espial " + n
+	}
+	return text + "; did you mean " + strings.Join(names, " or ") + "? See espial --help"
+}
+
+// badValue returns the failure for flags that cannot be parsed.
+func badValue(err error, help string) error {
+	e, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return usagef("%v; see %s --help", err, help)
+	}
+	return usagef("--%s: %q is no %s; see %s --help",
+		e.GetFlag().Name, e.GetValue(), wanted(e.GetFlag().Value.Type()), help)
+}
+
+// wanted returns what a flag of a type takes.
+func wanted(flagType string) string {
+	switch flagType {
+	case "bool":
+		return "true or false"
+	case "duration":
+		return "time such as 300ms or 10s"
+	case "int":
+		return "whole number"
+	}
+	return "value for it"
+}

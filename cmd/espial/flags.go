@@ -23,8 +23,8 @@ func fromEnvironment(cmd *cobra.Command, getenv func(string) string) error {
 		if f.Changed || value == "" || f.Name == "help" || err != nil {
 			return
 		}
-		if e := cmd.Flags().Set(f.Name, value); e != nil {
-			err = usagef("%s: %v", name, e)
+		if cmd.Flags().Set(f.Name, value) != nil {
+			err = usagef("%s: %q is no %s", name, value, wanted(f.Value.Type()))
 		}
 	})
 	return err
@@ -51,13 +51,14 @@ type nodeFlags struct {
 // network adds the flags by which a node reaches others.
 func (f *nodeFlags) network(fs *pflag.FlagSet) {
 	fs.StringVar(&f.listen, "listen", "",
-		"take links at `IP:PORT` (default 0.0.0.0:27272, a free port if taken)")
+		"take links at `IP:PORT` (default port 27272\non every address, a free port if taken)")
 	fs.StringVar(&f.advertise, "advertise", "", "tell others this `ADDR`, interface or subnet of this host")
 	fs.StringSliceVar(&f.join, "join", nil, "try `HOST:PORT` as well; repeatable, or with commas")
 	fs.StringSliceVar(&f.discover, "discover", []string{"multicast"},
 		"find others by this `SOURCE`: multicast or none; repeatable")
 	fs.StringVar(&f.keyFile, "key-file", "",
-		"the node's identity: a private key as PEM in `FILE` of mode 0600 (default a new key)")
+		"the node's identity: a private key as PEM in `FILE` of mode 0600, from\n"+
+			"openssl genpkey -algorithm ed25519 (default a new key at each start)")
 	fs.StringVar(&f.group, "multicast-group", "", "multicast `GROUP:PORT` (default 239.255.77.82:27272)")
 	fs.StringVar(&f.iface, "multicast-interface", "",
 		"multicast on this `INTERFACE` only (default every suitable one)")
@@ -75,6 +76,9 @@ func (f *nodeFlags) identity(fs *pflag.FlagSet) {
 	fs.StringVar(&f.admit, "admit", "",
 		"let sh -c `COMMAND` decide who may join: exit 0 admits, the last line says why")
 }
+
+// quorumMax is the largest electorate that espial.Quorum takes.
+const quorumMax = 1024
 
 // config returns the settings that the flags make. Warnings of the node go to warnings.
 func (f *nodeFlags) config(warnings io.Writer) (espial.Config, error) {
@@ -103,14 +107,14 @@ func (f *nodeFlags) config(warnings io.Writer) (espial.Config, error) {
 		Logger: slog.New(slog.NewTextHandler(warnings, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	switch {
+	case f.quorum < 0 || f.quorum > quorumMax:
+		return espial.Config{}, usagef("--quorum: is %d, must be between 1 and %d", f.quorum, quorumMax)
 	case f.quorum > 0:
 		c.Election = espial.Quorum(f.quorum)
 		if f.quorum%2 == 0 {
 			warnf(warnings, "--quorum %d tolerates no more failures than --quorum %d does",
 				f.quorum, f.quorum-1)
 		}
-	case f.quorum < 0:
-		return espial.Config{}, usagef("--quorum: is %d, must be at least 1", f.quorum)
 	}
 	if f.admit != "" {
 		c.Admit = newGatekeeper(f.admit).admit
@@ -142,6 +146,8 @@ func flagOf(field string) string {
 		return "--meta"
 	case "Multicast":
 		return "--discover multicast"
+	case "Election":
+		return "--quorum"
 	}
 	return "--" + strings.ToLower(strings.ReplaceAll(field, ".", "-"))
 }

@@ -14,7 +14,7 @@ import (
 
 // newLeaderCommand returns espial leader.
 func newLeaderCommand() *cobra.Command {
-	q := &question{}
+	q := &question{anyNode: true}
 	cmd := &cobra.Command{
 		Use:   "leader",
 		Short: "Show who leads the cluster",
@@ -43,11 +43,7 @@ is the number of the reign, for fencing. No leader is exit code 1.`,
 
 // printLeader prints who leads, as a table of one row.
 func printLeader(w io.Writer, b json.RawMessage) error {
-	var l struct {
-		Leader struct{ ID, Name string } `json:"leader"`
-		Term   uint64                    `json:"term"`
-		Mode   string                    `json:"mode"`
-	}
+	var l leaderLine
 	if err := json.Unmarshal(b, &l); err != nil {
 		return fmt.Errorf("the node answered %q: %w", b, err)
 	}
@@ -58,9 +54,24 @@ func printLeader(w io.Writer, b json.RawMessage) error {
 	})
 }
 
+// leaderLine is who leads, as a node tells it.
+type leaderLine struct {
+	Leader struct{ ID, Name string } `json:"leader"`
+	Term   uint64                    `json:"term"`
+	Mode   string                    `json:"mode"`
+}
+
+// String returns it for a line; nil means that nobody leads.
+func (l *leaderLine) String() string {
+	if l == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%s, term %d, mode %s", nameOf(l.Leader.Name), l.Term, term.Text(l.Mode))
+}
+
 // newPromoteCommand returns espial promote.
 func newPromoteCommand() *cobra.Command {
-	q := &question{}
+	q := &question{anyNode: true}
 	cmd := &cobra.Command{
 		Use:   "promote NAME",
 		Short: "Make a member lead the cluster",

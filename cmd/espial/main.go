@@ -13,6 +13,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/internal/control"
 	"github.com/espial-go/espial/internal/term"
 )
 
@@ -40,12 +42,25 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 	root.SetOut(out)
 	root.SetErr(errs)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
+	if err == nil || readerGone(err) {
 		return codeDone
 	}
 	f := asFailure(err)
 	_, _ = fmt.Fprintf(errs, "espial: %s\n", term.Text(f.text))
 	return f.code
+}
+
+// outliveReader turns the end of whoever reads standard output into an error of the next
+// write, so that a node can say goodbye: unasked, the signal ends the process.
+func outliveReader() {
+	// Not [signal.Ignore], which our own children would inherit.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+}
+
+// readerGone reports whether a command ended because nobody reads its output any more, as in
+// espial up | head -1. That is how such a command is meant to end.
+func readerGone(err error) bool {
+	return errors.Is(err, syscall.EPIPE) && !errors.Is(err, control.ErrGone)
 }
 
 // newRoot returns the command with all its subcommands.
@@ -60,6 +75,10 @@ refuse each other, and exchange events over encrypted links.
 Every flag is also an environment variable: --cluster is ESPIAL_CLUSTER,
 --key-file is ESPIAL_KEY_FILE. A flag wins.
 
+Commands reach the nodes of this user on this host by their control sockets,
+which lie in $XDG_RUNTIME_DIR/espial or else in espial-UID in the folder for
+temporary files.
+
 Exit codes: 0 done, 1 the answer is no, 2 usage, 3 no node runs, 4 refused.`,
 		Example:       "  espial demo\n  espial up --cluster shop",
 		Version:       espial.Version,
@@ -71,7 +90,7 @@ Exit codes: 0 done, 1 the answer is no, 2 usage, 3 no node runs, 4 refused.`,
 		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%v; see %s --help", err, cmd.CommandPath())
+		return badValue(err, cmd.CommandPath())
 	})
 	root.AddCommand(
 		newUpCommand(), newDemoCommand(),

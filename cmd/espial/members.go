@@ -19,7 +19,7 @@ const joinWait = time.Second
 
 // newMembersCommand returns espial members.
 func newMembersCommand() *cobra.Command {
-	q := &question{joins: true}
+	q := &question{joins: true, anyNode: true}
 	cmd := &cobra.Command{
 		Use:   "members",
 		Short: "List the members of the cluster",

@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 //	up NAME ARGS…            the same for espial up --name NAME, and waits until it listens
 //	see NAME REGEXP          waits until a line that NAME printed matches
 //	end NAME SIGNAL N        sends TERM, INT, KILL or nothing (-); NAME must end with exit code N
+//	halt NAME                freezes NAME, which keeps its sockets and answers no more
 //	eventually REGEXP ARGS…  runs espial until what it prints matches
 //	while NAME REGEXP ARGS…  runs espial until a line that NAME printed matches
 //
@@ -47,7 +48,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setUp,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": runCode, "start": start, "up": startUp, "see": see, "end": end,
+			"code": runCode, "start": start, "up": startUp, "see": see, "end": end, "halt": halt,
 			"eventually": eventually, "while": while,
 		},
 	})
@@ -235,6 +236,11 @@ func end(ts *testscript.TestScript, neg bool, args []string) {
 	if got := exitCode(a.err); args[2] != strconv.Itoa(got) {
 		ts.Fatalf("%s ended with exit code %d, want %s", args[0], got, args[2])
 	}
+}
+
+func halt(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 1)
+	ts.Check(freeze(agentOf(ts, args[0]).cmd.Process))
 }
 
 func exitCode(err error) int {

@@ -20,8 +20,9 @@ func newStatusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the figures of a running node",
-		Long: `Show the figures of a running node of this host: what it is, what waits, what
-was dropped.`,
+		Long: `Show the figures of a running node of this host: what it is, what waits now
+("queues"), what was dropped since its start. Figures that are 0 are left out,
+except with --json; docs/operations.md says what each means.`,
 		Example: "  espial status --node web-1",
 		Args:    wants(),
 	}
@@ -53,6 +54,7 @@ func printStatus(w io.Writer, b json.RawMessage) error {
 		Addrs     []string          `json:"addrs"`
 		Members   int               `json:"members"`
 		Peers     int               `json:"peers"`
+		Leader    *leaderLine       `json:"leader"`
 		Uptime    float64           `json:"uptime_s"`
 		Control   string            `json:"control"`
 		Multicast map[string]uint64 `json:"multicast"`
@@ -72,6 +74,7 @@ func printStatus(w io.Writer, b json.RawMessage) error {
 		{"addresses", addrs(s.Addrs)},
 		{"members", strconv.Itoa(s.Members)},
 		{"peers", strconv.Itoa(s.Peers)},
+		{"leader", s.Leader.String()},
 		{"control", term.Text(s.Control)},
 		{"multicast", figures(s.Multicast)},
 		{"queues", figures(s.Queues)},
@@ -79,11 +82,13 @@ func printStatus(w io.Writer, b json.RawMessage) error {
 	})
 }
 
-// figures returns named numbers for a line, in the order of their names.
+// figures returns the named numbers that are not 0 for a line, in the order of their names.
 func figures(m map[string]uint64) string {
 	var words []string
 	for _, k := range sortedKeys(m) {
-		words = append(words, fmt.Sprintf("%s %d", k, m[k]))
+		if m[k] > 0 {
+			words = append(words, fmt.Sprintf("%s %d", k, m[k]))
+		}
 	}
 	if len(words) == 0 {
 		return "-"

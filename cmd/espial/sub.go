@@ -18,7 +18,7 @@ import (
 
 // newSubCommand returns espial sub.
 func newSubCommand() *cobra.Command {
-	q := &question{joins: true}
+	q := &question{joins: true, anyNode: true}
 	cmd := &cobra.Command{
 		Use:   "sub PATTERN",
 		Short: "Print events",
@@ -34,10 +34,13 @@ slow.`,
 	}
 	asJSON := jsonFlag(cmd, "one JSON object a line")
 	count := cmd.Flags().Int("count", 0, "end after this many `EVENTS` (default 0, no end)")
-	q.command(cmd, func(cmd *cobra.Command, args []string, n *control.Node) error {
+	q.check = func([]string) error {
 		if *count < 0 {
 			return usagef("--count: must not be negative")
 		}
+		return nil
+	}
+	q.command(cmd, func(cmd *cobra.Command, args []string, n *control.Node) error {
 		s := &subscriber{pattern: args[0], count: *count, json: *asJSON, w: cmd.OutOrStdout()}
 		ctx := cmd.Context()
 		var err error

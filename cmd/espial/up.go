@@ -53,6 +53,7 @@ exit code 4.`,
 	untilEOF := fs.Bool("until-eof", false, "")
 	_ = fs.MarkHidden("until-eof") // for espial demo, whose child must not outlive it
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		outliveReader()
 		if !fs.Changed("cluster") {
 			warnf(cmd.ErrOrStderr(), `no --cluster given: this node joins "default", `+
 				"as any default node on this network may")

@@ -160,7 +160,7 @@ func (m *Machine) meet(h frame.Hello) []Action {
 	case m.denied():
 		return m.reject(frame.CodeDenied, "denied list")
 	case h.Cluster != m.config.Hello.Cluster:
-		return m.reject(frame.CodeCluster, "another cluster")
+		return m.reject(frame.CodeCluster, "it belongs to another cluster")
 	case h.Proto != m.config.Hello.Proto:
 		return m.reject(frame.CodeVersion,
 			fmt.Sprintf("protocol version %d here, %d there", m.config.Hello.Proto, h.Proto))

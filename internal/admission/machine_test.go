@@ -194,7 +194,7 @@ func TestPolicy(t *testing.T) {
 		want []admission.Action
 	}{
 		{"denied", denied, refuse(frame.CodeDenied, "denied list")},
-		{"another cluster", cluster, refuse(frame.CodeCluster, "another cluster")},
+		{"another cluster", cluster, refuse(frame.CodeCluster, "it belongs to another cluster")},
 		{"another version", version, refuse(frame.CodeVersion, "protocol version 1 here, 2 there")},
 		{"a name outside the grammar", name, refuse(frame.CodeName, "not a node name")},
 		{

@@ -46,7 +46,10 @@ func Advertised(what string, listen netip.AddrPort, local []Local) ([]frame.Addr
 		}
 	}
 	if len(chosen) == 0 {
-		return nil, fmt.Errorf("%w: this host has no address that is %q", ErrAdvertise, what)
+		if strings.Contains(what, "/") {
+			return nil, fmt.Errorf("%w: this host has no address in %s", ErrAdvertise, what)
+		}
+		return nil, fmt.Errorf("%w: this host has no address and no interface %q", ErrAdvertise, what)
 	}
 	return addrs(port, chosen...), nil
 }
