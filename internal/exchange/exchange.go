@@ -54,6 +54,10 @@ const (
 	// is still one, and whether all direct logs together have room.
 	lookAgain = time.Second
 
+	// assemblingMax bounds the large messages of all members that are in progress
+	// together, or the largest event if that is more; what exceeds it is lost and told.
+	assemblingMax = 64 << 20
+
 	// pairsMax bounds what is remembered of former members: the numbers that make a
 	// loss exact when they return.
 	pairsMax = 4096
@@ -97,11 +101,12 @@ type Exchange struct {
 	// linked are the pairs with a link, which a broadcast wakes. As members.
 	linked atomic.Pointer[[]*Pair]
 
-	direct atomic.Int64  // bytes in the direct logs of all pairs
-	forged atomic.Uint64 // messages dropped for a topic that nobody may publish under
-	stale  atomic.Uint64 // messages dropped because their sender leads no more
-	closed chan struct{} // closed by Close
-	once   sync.Once
+	assembling atomic.Int64  // bytes of large messages in progress, of all members
+	direct     atomic.Int64  // bytes in the direct logs of all pairs
+	forged     atomic.Uint64 // messages dropped for a topic that nobody may publish under
+	stale      atomic.Uint64 // messages dropped because their sender leads no more
+	closed     chan struct{} // closed by Close
+	once       sync.Once
 
 	mu    sync.Mutex    // guards what follows, and every cursor on log
 	log   *session.Log  // what is published to all

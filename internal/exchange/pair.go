@@ -63,6 +63,7 @@ type arrival struct {
 	skipping bool          // the rest of a message that is too large is still coming
 	route    mailbox.Route // where the last run went
 	topic    string        // the last one that was checked
+	held     int           // what the exchange counts of the message in progress, in bytes
 }
 
 func newPair(x *Exchange, k key, name string) *Pair {

@@ -141,6 +141,11 @@ func (p *Pair) assemble(ev *frame.Events) (whole bool, err error) {
 		return true, nil
 	}
 	run, broken := parts.Add(*ev)
+	if p.x.count(parts) > max(assemblingMax, int64(p.x.cfg.EventMax)) && run == nil {
+		parts.Reset()
+		p.x.count(parts)
+		broken = session.ErrTooLarge
+	}
 	if errors.Is(broken, session.ErrTooLarge) {
 		p.skip(ev)
 		return false, nil
@@ -150,6 +155,14 @@ func (p *Pair) assemble(ev *frame.Events) (whole bool, err error) {
 	}
 	ev.Run, ev.More = run, false
 	return run != nil, nil
+}
+
+// count counts what a message in progress holds, and returns what all of them hold.
+func (x *Exchange) count(a *arrival) int64 {
+	held := a.Held()
+	total := x.assembling.Add(int64(held - a.held))
+	a.held = held
+	return total
 }
 
 // skip passes over a piece of a message that is too large. The last piece tells the
@@ -166,6 +179,7 @@ func (p *Pair) lost(lane frame.Lane, count uint64) {
 		return
 	}
 	p.parts[lane].Reset()
+	p.x.count(&p.parts[lane])
 	p.parts[lane].skipping = false
 	p.x.box.Lost(mailbox.Loss{From: p.id, Lane: lane, Count: count})
 }

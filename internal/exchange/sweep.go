@@ -121,6 +121,7 @@ func (p *Pair) giveUpPieces() {
 	for lane := range p.parts {
 		if a := &p.parts[lane]; a.Wants(frame.Events{}) {
 			a.Reset()
+			p.x.count(a)
 			a.skipping = true
 		}
 		p.in[lane].GiveUp()

@@ -68,6 +68,9 @@ func (a *Assembler) Add(e frame.Events) (run []byte, err error) {
 	return a.finish(), nil
 }
 
+// Held returns how many bytes of a message in progress have come.
+func (a *Assembler) Held() int { return max(len(a.buf)-headroom, 0) }
+
 // finish returns the message with its length in front.
 func (a *Assembler) finish() []byte {
 	var length [binary.MaxVarintLen64]byte
