@@ -156,6 +156,16 @@ func (n *Node) Promote(ctx context.Context, id NodeID) error { return n.main().P
 // Resign gives up leading the default election, as [Election.Resign] does.
 func (n *Node) Resign(ctx context.Context) error { return n.main().Resign(ctx) }
 
+// SetEligible says whether this node may lead the default election, as
+// [Election.SetEligible] does.
+func (n *Node) SetEligible(ctx context.Context, eligible bool) error {
+	return n.main().SetEligible(ctx, eligible)
+}
+
+// SetFit says whether the application is fit to lead the default election, as
+// [Election.SetFit] does.
+func (n *Node) SetFit(ctx context.Context, fit bool) error { return n.main().SetFit(ctx, fit) }
+
 // Err returns why the election cannot work, nil if it can.
 func (e *Election) Err() error { return e.err }
 

@@ -2,7 +2,6 @@ package espial_test
 
 import (
 	"net/netip"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,34 +101,32 @@ func TestProgramThatBlocksLeadsOnUntilItIsUnfit(t *testing.T) {
 	}{{"available", espial.Available()}, {"quorum", espial.Quorum(3)}} {
 		t.Run(tt.name, func(t *testing.T) {
 			inElection(t, 3, tt.mode, func(c *cluster) {
-				var works []*espial.Election
-				for _, n := range c.nodes {
-					works = append(works, n.Election("work", tt.mode))
-				}
-				leads := func(e *espial.Election) bool { return e.Leading() }
-				c.within(4*time.Second, "a leader", func() bool { return slices.ContainsFunc(works, leads) })
-				leader := slices.IndexFunc(works, leads)
-				work, n := works[leader], c.nodes[leader]
-				term := c.reign(work, n)
+				leader, number := c.led(4 * time.Second)
+				n := c.nodes[leader]
+				term := c.reign(nil, n)
 				// Its body never looks at the term, and nobody reads the changes.
 				go func() {
-					for range work.Terms(c.Context()) {
+					for range n.Terms(c.Context()) {
 						<-c.Context().Done()
 					}
 				}()
 				_ = n.Changes(c.Context())
 				time.Sleep(time.Minute)
-				if err := term.Err(); err != nil {
-					c.Errorf("the term ended because the program blocks: %v", err)
+				if again, same := c.led(time.Millisecond); again != leader || same != number || term.Err() != nil {
+					c.Errorf("node %d leads in term %d, want still %d in %d: %v", again, same, leader, number, term.Err())
 				}
-				if err := work.SetFit(c.Context(), false); err != nil {
+				if err := n.SetFit(c.Context(), false); err != nil {
 					c.Fatal(err)
 				}
-				c.within(2*time.Second, "another leader", func() bool {
-					return !work.Leading() && slices.ContainsFunc(works, leads)
-				})
-				if term.Err() == nil {
-					c.Error("the term goes on though the program is unfit")
+				next, higher := c.led(2 * time.Second)
+				if next == leader || higher <= number || term.Err() == nil {
+					c.Errorf("node %d leads in term %d after an unfit %d in %d", next, higher, leader, number)
+				}
+				if err := c.nodes[next].SetEligible(c.Context(), false); err != nil {
+					c.Fatal(err)
+				}
+				if last, _ := c.led(2 * time.Second); last == leader || last == next {
+					c.Errorf("node %d leads: %d is unfit and %d not eligible", last, leader, next)
 				}
 			})
 		})
