@@ -77,6 +77,26 @@ func TestControlTellsWhatTheNodeKnows(t *testing.T) {
 	}
 }
 
+// TestEveryFigureIsExplained keeps the page for operators complete.
+func TestEveryFigureIsExplained(t *testing.T) {
+	page, err := os.ReadFile("docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _ := controlled(t, espial.Config{})
+	s := n.Status()
+	for group, figures := range map[string]map[string]uint64{"queues": s.Queues, "dropped": s.Dropped} {
+		if len(figures) == 0 {
+			t.Errorf("status has no %s", group)
+		}
+		for name := range figures {
+			if !strings.Contains(string(page), "`"+name+"`") {
+				t.Errorf("docs/operations.md does not explain %q of %s", name, group)
+			}
+		}
+	}
+}
+
 func TestControlStreamsChanges(t *testing.T) {
 	n, c := controlled(t, espial.Config{})
 	enough := errors.New("enough")

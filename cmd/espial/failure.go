@@ -114,19 +114,19 @@ func badValue(err error, help string) error {
 	if !ok {
 		return usagef("%v; see %s --help", err, help)
 	}
-	return usagef("--%s: %q is no %s; see %s --help",
-		e.GetFlag().Name, e.GetValue(), wanted(e.GetFlag().Value.Type()), help)
+	return usagef("--%s: %q %s; see %s --help",
+		e.GetFlag().Name, e.GetValue(), unfit(e.GetFlag().Value.Type()), help)
 }
 
-// wanted returns what a flag of a type takes.
-func wanted(flagType string) string {
+// unfit says what a value is not that a flag of a type cannot take.
+func unfit(flagType string) string {
 	switch flagType {
 	case "bool":
-		return "true or false"
+		return "is neither true nor false"
 	case "duration":
-		return "time such as 300ms or 10s"
+		return "is no time such as 300ms or 10s"
 	case "int":
-		return "whole number"
+		return "is no whole number"
 	}
-	return "value for it"
+	return "cannot be understood"
 }

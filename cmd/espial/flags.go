@@ -24,7 +24,7 @@ func fromEnvironment(cmd *cobra.Command, getenv func(string) string) error {
 			return
 		}
 		if cmd.Flags().Set(f.Name, value) != nil {
-			err = usagef("%s: %q is no %s", name, value, wanted(f.Value.Type()))
+			err = usagef("%s: %q %s", name, value, unfit(f.Value.Type()))
 		}
 	})
 	return err
