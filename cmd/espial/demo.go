@@ -23,6 +23,14 @@ const (
 	demoNodesMax = 16
 	killEveryMin = time.Second
 	sceneMax     = 15 * time.Second // for what a scene waits for
+
+	quorumNodesMin = 3 // so that a majority survives one kill
+)
+
+// The modes of the election, as espial leader prints them.
+const (
+	modeAvailable = "available"
+	modeQuorum    = "quorum"
 )
 
 // demoOptions are the flags of espial demo.
@@ -30,6 +38,7 @@ type demoOptions struct {
 	nodes     int
 	killEvery time.Duration
 	length    time.Duration
+	mode      string
 	cluster   string
 	group     string
 	iface     string
@@ -43,11 +52,12 @@ func newDemoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Show a cluster of real nodes on this host, narrated",
 		Long: `Show a cluster of real nodes on this host: how they find each other by
-multicast, how events travel, and how a killed node is noticed and comes back.
-All but one of the nodes live in this process; the one to be killed has a
-process of its own. Sockets and multicast are real, on the loopback interface
-unless --multicast-interface says otherwise.`,
-		Example: "  espial demo\n  espial demo --nodes 8 --kill-every 5s --for 30s",
+multicast, how events travel, who leads, and how a node that is killed or frozen
+is noticed, replaced as the leader, and comes back. All but one of the nodes
+live in this process; the one to be killed has a process of its own. Sockets
+and multicast are real, on the loopback interface unless --multicast-interface
+says otherwise.`,
+		Example: "  espial demo\n  espial demo --nodes 8 --kill-every 5s --for 30s --mode quorum",
 		Args:    wants(),
 	}
 	asJSON := jsonFlag(cmd, "one JSON object a step")
@@ -56,6 +66,7 @@ unless --multicast-interface says otherwise.`,
 	fs.DurationVar(&o.killEvery, "kill-every", 10*time.Second,
 		"`TIME` between kills, at least 1s; 0 for none")
 	fs.DurationVar(&o.length, "for", 0, "end after this `TIME` (default 0, at an interrupt)")
+	fs.StringVar(&o.mode, "mode", modeAvailable, "`MODE` of the election, available or quorum (of all nodes)")
 	fs.StringVar(&o.cluster, "cluster", "", "`NAME` of the cluster (default demo- and 4 random characters)")
 	fs.StringVar(&o.group, "multicast-group", "", "multicast `GROUP:PORT` (default 239.255.77.82:27272)")
 	fs.StringVar(&o.iface, "multicast-interface", "", "multicast on this `INTERFACE` (default loopback)")
@@ -75,6 +86,11 @@ func (o *demoOptions) check() error {
 		return usagef("--kill-every: must be at least %v, or 0 for none", killEveryMin)
 	case o.length < 0:
 		return usagef("--for: must not be negative")
+	case o.mode != modeAvailable && o.mode != modeQuorum:
+		return usagef("--mode: is %q, must be %s or %s", o.mode, modeAvailable, modeQuorum)
+	case o.mode == modeQuorum && o.nodes < quorumNodesMin:
+		return usagef("--mode quorum: needs --nodes %d at least, so that a majority survives a kill",
+			quorumNodesMin)
 	}
 	if o.cluster == "" {
 		o.cluster = "demo-" + strings.ToLower(rand.Text()[:4])
@@ -83,6 +99,14 @@ func (o *demoOptions) check() error {
 		o.iface = loopback()
 	}
 	return nil
+}
+
+// quorum returns what espial up --quorum is given, 0 in the mode available.
+func (o *demoOptions) quorum() int {
+	if o.mode == modeQuorum {
+		return o.nodes
+	}
+	return 0
 }
 
 // loopback returns the name of the loopback interface, "" if there is none.
@@ -127,33 +151,64 @@ type stage struct {
 	own    []*espial.Node // the nodes in this process
 	victim *victim        // in a process of its own, nil while there is none
 	scenes int
+	began  time.Time
 }
 
 // play shows scene after scene until ctx ends.
 func (s *stage) play(ctx context.Context) error {
-	if err := s.discovery(ctx); err != nil {
-		return err
-	}
-	if err := s.events(ctx); err != nil {
-		return err
-	}
-	if s.killEvery == 0 {
-		s.say("\nNothing else will happen now.%s", s.howToEnd())
-		<-ctx.Done()
-		return nil
-	}
-	for title := "A crash"; ; title = "Another crash" {
-		s.title(title)
-		if err := s.crash(ctx); err != nil {
+	s.began = time.Now()
+	for _, scene := range []func(context.Context) error{s.discovery, s.events, s.leadership} {
+		if err := scene(ctx); err != nil {
 			return err
 		}
-		s.say("\n   The next kill comes in %v.%s", s.killEvery, s.howToEnd())
+	}
+	var pause time.Duration // before the first failure nobody has to wait
+	for i := 0; s.killEvery > 0; i++ {
+		f := s.mishap(i)
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < pause+f.length {
+			break // rather no scene than one that is cut off
+		}
+		if pause > 0 {
+			s.say("\n   The next %s comes in %v.%s", f.name, pause, s.howToEnd())
+		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(s.killEvery):
+		case <-time.After(pause):
 		}
+		s.title(f.title)
+		if err := f.play(ctx); err != nil {
+			return err
+		}
+		pause = s.killEvery
 	}
+	s.say("\nNothing else will happen now.%s", s.howToEnd())
+	<-ctx.Done()
+	return nil
+}
+
+// mishap is a scene in which a node fails.
+type mishap struct {
+	title  string
+	name   string
+	length time.Duration // what it takes at most, as a rule
+	play   func(context.Context) error
+}
+
+// mishap returns the i-th scene of failure.
+func (s *stage) mishap(i int) mishap {
+	all := []mishap{
+		{"A crash", "kill", 500 * time.Millisecond, s.crash},
+		{"The leader crashes", "kill", 3 * time.Second, s.leaderCrash},
+	}
+	if freezes {
+		all = append(all, mishap{"The leader freezes", "freeze", 6 * time.Second, s.leaderFreeze})
+	}
+	f := all[i%len(all)]
+	if i >= len(all) {
+		f.title += ", once more"
+	}
+	return f
 }
 
 // howToEnd says how the demo ends.
@@ -188,6 +243,7 @@ func (s *stage) discovery(ctx context.Context) error {
 		n, err := espial.Start(context.WithoutCancel(ctx), espial.Config{
 			Cluster: s.cluster, Name: s.name(i), Listen: "127.0.0.1:0", Control: i == 0,
 			Multicast: espial.Multicast{Group: s.group, Interface: s.iface},
+			Election:  s.election(),
 		})
 		if err != nil {
 			return err
@@ -196,7 +252,11 @@ func (s *stage) discovery(ctx context.Context) error {
 		s.fact(step{Step: "started", Node: n.Name(), Addr: addrs(n.Addrs())},
 			"   %-5s listens on %s", n.Name(), addrs(n.Addrs()))
 	}
-	if err := s.launch(", in a process of its own: it will be killed"); err != nil {
+	remark := ", in a process of its own"
+	if s.killEvery > 0 {
+		remark += ": it will be killed"
+	}
+	if err := s.launch(remark); err != nil {
 		return err
 	}
 	took, err := s.meet(ctx)
@@ -204,7 +264,7 @@ func (s *stage) discovery(ctx context.Context) error {
 		return err
 	}
 	s.fact(step{Step: "met", Nodes: s.nodes, Took: ms(took)},
-		"\n   All %d found, admitted and linked each other in %v.", s.nodes, round(took))
+		"\n   %s found, admitted and linked each other in %v.", s.all(), round(took))
 	for p := range s.own[0].Peers() {
 		s.say("   Every link is TLS 1.3 with a key of its own: %s.", p.Cipher)
 		break
@@ -213,6 +273,14 @@ func (s *stage) discovery(ctx context.Context) error {
 	s.say("      espial members --cluster %s", s.cluster)
 	s.say("      espial sub --cluster %s '>'", s.cluster)
 	return nil
+}
+
+// all names all nodes, at the beginning of a sentence.
+func (s *stage) all() string {
+	if s.nodes == demoNodesMin {
+		return "Both"
+	}
+	return fmt.Sprintf("All %d", s.nodes)
 }
 
 // launch starts the victim.
@@ -263,12 +331,14 @@ type narrator struct{ printer }
 // step is one line of espial demo --json.
 type step struct {
 	Time  time.Time `json:"time"`
-	Step  string    `json:"step"` // started, met, published, delivered, killed, suspected, removed, …
+	Step  string    `json:"step"` // started, met, published, delivered, leader, killed, …
 	Node  string    `json:"node,omitempty"`
 	By    string    `json:"by,omitempty"` // the node that saw it
 	Addr  string    `json:"addr,omitempty"`
 	Topic string    `json:"topic,omitempty"`
 	Nodes int       `json:"nodes,omitempty"`
+	Term  uint64    `json:"term,omitempty"`
+	Cause string    `json:"cause,omitempty"`
 	Took  float64   `json:"took_ms,omitempty"`
 }
 

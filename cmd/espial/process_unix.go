@@ -19,3 +19,6 @@ const freezes = true
 
 // freeze stops p where it stands: it keeps its sockets and does nothing.
 func freeze(p *os.Process) error { return p.Signal(syscall.SIGSTOP) }
+
+// thaw lets p go on after freeze.
+func thaw(p *os.Process) error { return p.Signal(syscall.SIGCONT) }

@@ -20,3 +20,6 @@ const freezes = false
 
 // freeze stops p where it stands, which this system cannot.
 func freeze(*os.Process) error { return errors.ErrUnsupported }
+
+// thaw lets p go on, which this system cannot.
+func thaw(*os.Process) error { return errors.ErrUnsupported }

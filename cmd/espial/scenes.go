@@ -31,7 +31,10 @@ func (s *stage) events(ctx context.Context) error {
 	patterns := []string{"demo.greetings", "demo.*", "demo.>"}
 	others := s.own[1:]
 	if len(others) == 0 {
-		others, patterns = s.own, patterns[2:]
+		others = s.own
+	}
+	if len(others) == 1 {
+		patterns = patterns[2:] // the one that both topics match
 	}
 	for i, n := range others {
 		pattern := patterns[i%len(patterns)]
@@ -89,45 +92,62 @@ func matches(pattern, topic string) bool {
 	return topic == "demo.greetings" || pattern == "demo.>"
 }
 
-// crash kills the victim, shows how that is noticed, and starts it again.
+// crash kills the victim, which does not lead, shows how that is noticed, and starts it again.
 func (s *stage) crash(ctx context.Context) error {
 	name := s.victim.name
-	gone := s.idOf(name)
+	gone := s.sender(name).ID
+	if l, ok := s.own[0].Leader(); ok && l.Leader.ID == gone {
+		if err := s.handOver(ctx, s.sender(s.own[0].Name())); err != nil {
+			return err
+		}
+	}
 	removed := s.watch(ctx, func(c espial.Change) bool {
 		return c.Kind == espial.RemovedNode && c.Member.ID == gone
 	})
 	suspected := s.watch(ctx, func(c espial.Change) bool {
 		return c.Kind == espial.SuspectedNode && c.Member.ID == gone
 	})
-	s.fact(step{Step: "killed", Node: name},
-		"   The process of %s is killed and cannot say goodbye.\n", name)
-	start := time.Now()
-	s.victim.kill()
+	start := s.kill()
 	if err := s.tell(suspected, start, "suspected", "suspects "+name); err != nil {
 		return err
 	}
 	if err := s.tell(removed, start, "removed", "has removed "+name+": failed, not left"); err != nil {
 		return err
 	}
+	return s.comeBack(ctx, gone)
+}
+
+// kill kills the victim and returns when.
+func (s *stage) kill() time.Time {
+	s.fact(step{Step: "killed", Node: s.victim.name},
+		"   The process of %s is killed and cannot say goodbye.\n", s.victim.name)
+	start := time.Now()
+	s.victim.kill()
+	return start
+}
+
+// comeBack starts the victim again, which had the ID gone.
+func (s *stage) comeBack(ctx context.Context, gone espial.NodeID) error {
 	s.say("\n   It starts again, with a new key and a new port: a new member.\n")
+	name := s.victim.name
 	back := s.watch(ctx, func(c espial.Change) bool {
 		return c.Kind == espial.AddedNode && c.Member.Name == name && c.Member.ID != gone
 	})
-	start = time.Now()
+	start := time.Now()
 	if err := s.launch(""); err != nil {
 		return err
 	}
 	return s.tell(back, start, "returned", "knows "+name+" again")
 }
 
-// idOf returns the ID of the member of the given name, which is there.
-func (s *stage) idOf(name string) (id espial.NodeID) {
+// sender returns the ID and name of the member of the given name, which is there.
+func (s *stage) sender(name string) espial.Sender {
 	for m := range s.own[0].Members() {
 		if m.Name == name {
-			id = m.ID
+			return espial.Sender{ID: m.ID, Name: name}
 		}
 	}
-	return id
+	return espial.Sender{Name: name}
 }
 
 // sightings is when which node saw something.

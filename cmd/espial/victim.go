@@ -9,19 +9,31 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/espial-go/espial"
 )
 
-// victim is a node in a process of its own, which the demo kills.
+// victim is a node in a process of its own, which the demo kills and freezes.
 type victim struct {
 	name string
 	addr string
 
-	cmd   *exec.Cmd
-	stdin io.Closer      // its end is the child's end
-	drain sync.WaitGroup // reads what the child prints, so that it never waits for that
+	cmd       *exec.Cmd
+	stdin     io.Closer       // its end is the child's end
+	reader    sync.WaitGroup  // reads what the child prints, so that it never waits for that
+	demotions chan victimLine // the last one that nobody asked for yet
+}
+
+// victimLine is what matters of a line that the child prints.
+type victimLine struct {
+	Time   time.Time   `json:"time"`
+	Change espial.Kind `json:"change"`
+	Addrs  []string    `json:"addrs"`
+	Cause  string      `json:"cause"`
 }
 
 // startVictim starts a node as a child process and returns when it takes links. The child
@@ -31,10 +43,11 @@ func startVictim(o demoOptions, name string) (*victim, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &victim{name: name}
+	v := &victim{name: name, demotions: make(chan victimLine, 1)}
 	//nolint:gosec,noctx // it is this program; end and kill end it
 	v.cmd = exec.Command(self, "up", "--until-eof", "--json", "--cluster", o.cluster, "--name", name,
-		"--listen", "127.0.0.1:0", "--multicast-group", o.group, "--multicast-interface", o.iface)
+		"--listen", "127.0.0.1:0", "--multicast-group", o.group, "--multicast-interface", o.iface,
+		"--quorum", strconv.Itoa(o.quorum()))
 	// What is meant for the user's own nodes is not meant for this one.
 	v.cmd.Env = slices.DeleteFunc(os.Environ(), func(s string) bool {
 		return strings.HasPrefix(s, "ESPIAL_")
@@ -55,9 +68,7 @@ func startVictim(o demoOptions, name string) (*victim, error) {
 		return nil, fmt.Errorf("start %s up: %w", self, err)
 	}
 	out := bufio.NewReader(stdout)
-	var listening struct {
-		Addrs []string `json:"addrs"`
-	}
+	var listening victimLine
 	line, err := out.ReadBytes('\n') // the child listens or fails at once, so this ends
 	if err == nil {
 		err = json.Unmarshal(line, &listening)
@@ -67,8 +78,32 @@ func startVictim(o demoOptions, name string) (*victim, error) {
 		return nil, nof("%s did not start: %s", name, strings.TrimSpace(errs.String()))
 	}
 	v.addr = addrs(listening.Addrs)
-	v.drain.Go(func() { _, _ = io.Copy(io.Discard, out) })
+	v.reader.Go(func() { v.read(out) })
 	return v, nil
+}
+
+// read takes what the child prints, until it ends.
+func (v *victim) read(out *bufio.Reader) {
+	for {
+		line, err := out.ReadBytes('\n')
+		if err != nil {
+			return
+		}
+		var l victimLine
+		if json.Unmarshal(line, &l) != nil || l.Change != espial.Demotion {
+			continue
+		}
+		v.forget()
+		v.demotions <- l // there is room, and nobody else sends
+	}
+}
+
+// forget drops a demotion that nobody asked for.
+func (v *victim) forget() {
+	select {
+	case <-v.demotions:
+	default:
+	}
 }
 
 // kill ends the child without a goodbye.
@@ -87,6 +122,6 @@ func (v *victim) end() {
 
 // wait waits for the end of the child. Reading ends first: Wait closes the pipe.
 func (v *victim) wait() {
-	v.drain.Wait()
+	v.reader.Wait()
 	_ = v.cmd.Wait() // how it ended is what kill and end wanted
 }
