@@ -126,8 +126,8 @@ func (q *question) nobody(nodes []control.Node, err error) string {
 		what += ", but " + list(nodes)
 	}
 	if silent, ok := errors.AsType[*control.SilentError](err); ok {
-		return fmt.Sprintf("%s; node %s does not answer: is its process stopped? (%s)",
-			what, silent.Name, silent.Path)
+		what = strings.Replace(what, " runs here", " answers here", 1)
+		return fmt.Sprintf("%s; node %s does not: is its process stopped? (%s)", what, silent.Name, silent.Path)
 	}
 	what += "; start one with: espial up"
 	switch {
