@@ -139,6 +139,30 @@ func failoverIsQuick(seed uint64, n int) *world {
 	return w
 }
 
+// A leader that is killed and started again at once, as a new member, delays nobody: it
+// knows nothing, and what it is told about a past reign is no sign of another leader.
+func TestLeaderStartsAgainAtOnce(t *testing.T) { seeds(t, startsAgain) }
+
+func startsAgain(seed uint64, n int) *world {
+	w := settled(seed, n)
+	l := w.leader()
+	from := w.now
+	p := w.slots[l]
+	w.kill(l)
+	for _, q := range w.slots {
+		if q != nil {
+			w.at(w.now.Add(w.below(20*time.Millisecond)), q, func() { q.drop(p) })
+		}
+	}
+	w.relink = 5 * time.Millisecond
+	w.after(w.between(20*time.Millisecond, 150*time.Millisecond), func() { w.boot(l) })
+	w.run(500 * time.Millisecond)
+	w.check.agreed()
+	w.want("B02", "promotions", w.check.count(from, promoted), 1)
+	w.want("B02", "demotions", w.check.count(from, demoted), 0)
+	return w
+}
+
 // B03: the leader leaves.
 func TestLeaderLeaves(t *testing.T) { seeds(t, leaderLeaves) }
 

@@ -72,14 +72,16 @@ func (e *Election) ready() time.Time {
 
 // foreign reports whether v is of a side whose leader is no member here: it follows one
 // that is not the one that this node has lost, or waits for one, or did so under a term
-// that is new here. Who calls has given up waiting.
+// that is new here. To a node that never followed anybody every term is new, and says
+// nothing. Who calls has given up waiting.
 func (e *Election) foreign(v *voter) bool {
 	c := v.word
 	if !v.heard || c.Calling || e.view.has(c.Reign) {
 		return false
 	}
 	other := !c.Reign.Leader.IsZero() && c.Reign.Leader != e.held.Leader
-	return other || c.Waiting || c.Last > e.held.Term
+	missed := !e.held.Leader.IsZero() && c.Last > e.held.Term
+	return other || c.Waiting || missed
 }
 
 // earlier returns the first of two moments.
