@@ -107,7 +107,7 @@ func TestForgedBeaconsMoveNobody(t *testing.T) {
 	}
 	netns.Whole(startMax, nodes...)
 	wait(second)
-	markAll(nodes)
+	settle(t, nodes)
 	victim := s.Host(5)
 	capture := victim.Capture()
 	id := ""

@@ -40,13 +40,21 @@ func kind(k string) netns.Match { return netns.Match{Kind: k} }
 func elect(t *testing.T, s *netns.Segment, flags ...string) []*netns.Node {
 	t.Helper()
 	nodes := upAll(t, s, append([]string{"--cluster", "c"}, flags...)...)
+	leader := settle(t, nodes)
+	return append([]*netns.Node{leader}, without(nodes, leader)...)
+}
+
+// settle waits until all nodes that have just started follow one leader, which it returns, and
+// lets them forget what they have seen (B01).
+func settle(t *testing.T, nodes []*netns.Node) *netns.Node {
+	t.Helper()
 	leader, _ := netns.Agree(foundMax, nodes...)
 	leader.Wait(second, kind(promotion)) // its line comes after that of new_leader
 	if got := count(promotion, nodes...); got != 1 {
 		t.Errorf("%d promotions made the first leader\n%s", got, leader.Report())
 	}
 	markAll(nodes)
-	return append([]*netns.Node{leader}, without(nodes, leader)...)
+	return leader
 }
 
 // count returns how many changes of a kind there are since the mark, at all nodes together.

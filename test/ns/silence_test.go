@@ -212,7 +212,7 @@ func TestWithoutUDPAClusterLivesAndGrowsBySeeds(t *testing.T) {
 	}
 	netns.Whole(startMax, nodes...)
 	wait(second) // for the last duplicate links to be sorted out
-	markAll(nodes)
+	settle(t, nodes)
 	for _, h := range hosts {
 		s.DropUDP(h)
 	}
