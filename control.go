@@ -108,9 +108,14 @@ func (c controller) promote(ctx context.Context, args json.RawMessage) error {
 			match = append(match, m.ID)
 		}
 	}
-	if len(match) != 1 {
+	switch len(match) {
+	case 0:
 		return &control.Error{Code: "no_member", Text: fmt.Sprintf(
-			"%d members are called %q or have an ID that begins so; name one", len(match), a.Member)}
+			"no member is called %q or has an ID that begins so", a.Member)}
+	case 1:
+	default:
+		return &control.Error{Code: "no_member", Text: fmt.Sprintf(
+			"%d members are called %q or have an ID that begins so; say more of the ID", len(match), a.Member)}
 	}
 	return coded(c.n.Promote(ctx, match[0]))
 }

@@ -113,15 +113,15 @@ func newBenchReceiverCommand() *cobra.Command {
 func (o benchOptions) check() error {
 	switch {
 	case !slices.Contains([]string{"A", "B", "E", "all"}, o.scenario):
-		return fmt.Errorf("--scenario is %q, must be A, B, E or all", o.scenario)
+		return fmt.Errorf("--scenario: is %q, must be A, B, E or all", o.scenario)
 	case o.size < 8 || o.size > 1<<20:
-		return fmt.Errorf("--size is %d, must be 8 to %d", o.size, 1<<20)
+		return fmt.Errorf("--size: is %d, must be 8 to %d", o.size, 1<<20)
 	case o.nodes < 1 || o.nodes > 16:
-		return fmt.Errorf("--nodes is %d, must be 1 to 16", o.nodes)
+		return fmt.Errorf("--nodes: is %d, must be 1 to 16", o.nodes)
 	case o.runs < 1 || o.runs > 100:
-		return fmt.Errorf("--runs is %d, must be 1 to 100", o.runs)
+		return fmt.Errorf("--runs: is %d, must be 1 to 100", o.runs)
 	case o.duration < 100*time.Millisecond || o.duration > time.Minute:
-		return fmt.Errorf("--duration is %v, must be 100ms to 1m", o.duration)
+		return fmt.Errorf("--duration: is %v, must be 100ms to 1m", o.duration)
 	}
 	return nil
 }
