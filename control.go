@@ -115,7 +115,8 @@ func (c controller) promote(ctx context.Context, args json.RawMessage) error {
 	case 1:
 	default:
 		return &control.Error{Code: "no_member", Text: fmt.Sprintf(
-			"%d members are called %q or have an ID that begins so; say more of the ID", len(match), a.Member)}
+			"%d members are called %q or have an ID that begins so; say more of the ID",
+			len(match), a.Member)}
 	}
 	return coded(c.n.Promote(ctx, match[0]))
 }

@@ -127,7 +127,8 @@ func (q *question) nobody(nodes []control.Node, err error) string {
 	}
 	if silent, ok := errors.AsType[*control.SilentError](err); ok {
 		what = strings.Replace(what, " runs here", " answers here", 1)
-		return fmt.Sprintf("%s; node %s does not: is its process stopped? (%s)", what, silent.Name, silent.Path)
+		return fmt.Sprintf("%s; node %s does not: is its process stopped? (%s)",
+			what, silent.Name, silent.Path)
 	}
 	what += "; start one with: espial up"
 	switch {
