@@ -68,11 +68,24 @@ func (t *Term) renew(until time.Time) {
 	t.until = until
 }
 
-// hold publishes what this node may say about its own reign.
-func (e *Engine) hold(h council.Hold) {
+// publishReigns makes what the council decided known to who asks, all of it at once: whoever is
+// told of a change then finds what it says, and a node that leads knows that it does.
+func (e *Engine) publishReigns(acts []council.Action) {
 	r := e.reigns
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, a := range acts {
+		switch a := a.(type) {
+		case council.Hold:
+			r.hold(a, e.cfg.Awake)
+		case council.Report:
+			r.lead(a)
+		}
+	}
+}
+
+// hold takes what this node may say about its own reign. The caller has the lock.
+func (r *reigns) hold(h council.Hold, clock func() time.Time) {
 	t := r.held[h.Election]
 	if t != nil && t.Number == h.Term {
 		t.renew(h.Until)
@@ -83,10 +96,23 @@ func (e *Engine) hold(h council.Hold) {
 		delete(r.held, h.Election)
 	}
 	if h.Term != 0 {
-		r.held[h.Election] = newTerm(h.Term, h.Until, e.cfg.Awake)
+		r.held[h.Election] = newTerm(h.Term, h.Until, clock)
 		close(r.changed)
 		r.changed = make(chan struct{})
 	}
+}
+
+// lead takes who leads. The caller has the lock.
+func (r *reigns) lead(a council.Report) {
+	switch {
+	case a.Kind != council.NewLeader:
+		return
+	case a.Leader.IsZero():
+		delete(r.leaders, a.Election)
+	default:
+		r.leaders[a.Election] = council.Reign{ID: a.Leader, Term: a.Term}
+	}
+	r.terms[a.Election] = max(a.Term, r.terms[a.Election])
 }
 
 // Held returns this node's reign in an election, nil if it does not lead, and a channel
@@ -162,12 +188,12 @@ func (e *Engine) current(h *handler) bool {
 
 // vote carries out what the council decided.
 func (e *Engine) vote() {
-	for _, a := range e.council.Take() {
+	acts := e.council.Take()
+	e.publishReigns(acts)
+	for _, a := range acts {
 		switch a := a.(type) {
 		case council.Send:
 			e.sendElection(a)
-		case council.Hold:
-			e.hold(a)
 		case council.Report:
 			e.reportElection(a)
 		}
@@ -190,16 +216,6 @@ func (e *Engine) sendElection(a council.Send) {
 
 // reportElection tells the readers of changes.
 func (e *Engine) reportElection(a council.Report) {
-	if a.Kind == council.NewLeader {
-		e.reigns.mu.Lock()
-		e.reigns.terms[a.Election] = max(a.Term, e.reigns.terms[a.Election])
-		if a.Leader.IsZero() {
-			delete(e.reigns.leaders, a.Election)
-		} else {
-			e.reigns.leaders[a.Election] = council.Reign{ID: a.Leader, Term: a.Term}
-		}
-		e.reigns.mu.Unlock()
-	}
 	c := Change{Note: NoteElection, Report: a, Change: core.Change{At: time.Now()}}
 	for _, m := range e.View().Members {
 		if m.Record.ID == a.Leader {
