@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -40,6 +41,24 @@ func kind(k string) netns.Match { return netns.Match{Kind: k} }
 func elect(t *testing.T, s *netns.Segment, flags ...string) []*netns.Node {
 	t.Helper()
 	nodes := upAll(t, s, append([]string{"--cluster", "c"}, flags...)...)
+	leader := settle(t, nodes)
+	return append([]*netns.Node{leader}, without(nodes, leader)...)
+}
+
+// witnesses is elect with a Quorum of all, for programs in the role of lead. The times of their
+// lines alone would not do to tell who led when: a node that is late prints its demotion late.
+func witnesses(t *testing.T, s *netns.Segment) []*netns.Node {
+	t.Helper()
+	var nodes []*netns.Node
+	for i, h := range s.Hosts() {
+		n := h.Start(program("lead", strconv.Itoa(len(s.Hosts())))...)
+		n.Name = fmt.Sprintf("node-%d", i+1)
+		nodes = append(nodes, n)
+	}
+	for _, n := range nodes {
+		n.Listening()
+	}
+	netns.Whole(startMax, nodes...)
 	leader := settle(t, nodes)
 	return append([]*netns.Node{leader}, without(nodes, leader)...)
 }
@@ -112,9 +131,26 @@ type reign struct {
 	begin, end time.Time
 }
 
-// alone checks that no two nodes led at the same instant (L1).
-func alone(t *testing.T, reigns []reign) {
+// alone checks that no two of the nodes, programs in the role of lead, found themselves leading
+// at the same instant (L1).
+func alone(t *testing.T, nodes ...*netns.Node) {
 	t.Helper()
+	var reigns []reign
+	for _, n := range nodes {
+		for _, c := range n.History() {
+			var l led
+			if c.Kind != ledChange {
+				continue
+			}
+			if err := json.Unmarshal([]byte(c.Line), &l); err != nil {
+				t.Fatalf("%s: %v", c.Line, err)
+			}
+			reigns = append(reigns, reign{n, l.Time, l.Until})
+		}
+	}
+	if len(reigns) < 10 {
+		t.Errorf("%d times a node found itself leading, which is not enough to tell", len(reigns))
+	}
 	slices.SortFunc(reigns, func(a, b reign) int { return a.begin.Compare(b.begin) })
 	for i, r := range reigns {
 		for _, later := range reigns[i+1:] {
@@ -124,27 +160,6 @@ func alone(t *testing.T, reigns []reign) {
 			}
 		}
 	}
-}
-
-// reigns returns when the nodes led, as their lines say. One that leads at the end does so
-// until now.
-func reigns(nodes ...*netns.Node) []reign {
-	var all []reign
-	for _, n := range nodes {
-		var r *reign
-		for _, c := range n.History() {
-			switch c.Kind {
-			case promotion:
-				all = append(all, reign{n, c.Time, time.Now()})
-				r = &all[len(all)-1]
-			case demotion:
-				if r != nil {
-					r.end = c.Time
-				}
-			}
-		}
-	}
-	return all
 }
 
 // TestAKilledLeaderIsReplaced (B02).
@@ -256,7 +271,7 @@ func TestBothSidesOfASplitHaveALeader(t *testing.T) {
 func TestALeaderInTheMinorityStopsFirst(t *testing.T) {
 	t.Parallel()
 	s := netns.New(t, command, 5)
-	nodes := elect(t, s, "--quorum", "5")
+	nodes := witnesses(t, s)
 	few, many := nodes[:2], nodes[2:]
 	begin := time.Now()
 	s.Split(hosts(few...), hosts(many...))
@@ -283,7 +298,7 @@ func TestALeaderInTheMinorityStopsFirst(t *testing.T) {
 	if p, d := count(promotion, nodes...), count(demotion, nodes...); p != 1 || d != 1 {
 		t.Errorf("%d promotions and %d demotions, want one of each\n%s", p, d, leader.Report())
 	}
-	alone(t, reigns(nodes...))
+	alone(t, nodes...)
 	lawful(t, nodes...)
 }
 
@@ -314,26 +329,15 @@ func TestNobodyLeadsHalfOfAQuorum(t *testing.T) {
 	s.Heal()
 	netns.Whole(startMax, nodes...)
 	netns.Agree(foundMax, nodes...)
-	alone(t, reigns(nodes...))
 	lawful(t, nodes...)
 }
 
 // TestAPausedLeaderNeverLeadsBesideAnother: it knows in the first instruction after the pause
-// (B09). The nodes say when they find themselves leading, since a process that stands still
-// prints no demotion.
+// (B09).
 func TestAPausedLeaderNeverLeadsBesideAnother(t *testing.T) {
 	t.Parallel()
 	s := netns.New(t, command, 5)
-	var nodes []*netns.Node
-	for i, h := range s.Hosts() {
-		n := h.Start(program("lead", "5")...)
-		n.Name = fmt.Sprintf("node-%d", i+1)
-		nodes = append(nodes, n)
-	}
-	for _, n := range nodes {
-		n.Listening()
-	}
-	netns.Whole(startMax, nodes...)
+	nodes := witnesses(t, s)
 	for range chaos(2, 5) {
 		leader, before := netns.Agree(foundMax, nodes...)
 		wait(3 * lease / 2) // a node that starts grants nothing for 1.1 leases
@@ -355,39 +359,15 @@ func TestAPausedLeaderNeverLeadsBesideAnother(t *testing.T) {
 			t.Errorf("%s says something else before its demotion\n%s", leader.Name, leader.Report())
 		}
 	}
-	var led []reign
-	for _, n := range nodes {
-		led = append(led, found(t, n)...)
-	}
-	if len(led) < 10 {
-		t.Errorf("%d times a node found itself leading, which is not enough to tell", len(led))
-	}
-	alone(t, led)
+	alone(t, nodes...)
 	lawful(t, nodes...)
-}
-
-// found returns when a program in the role of lead found itself leading.
-func found(t *testing.T, n *netns.Node) []reign {
-	t.Helper()
-	var all []reign
-	for _, c := range n.History() {
-		if c.Kind != ledChange {
-			continue
-		}
-		var l led
-		if err := json.Unmarshal([]byte(c.Line), &l); err != nil {
-			t.Fatalf("%s: %v", c.Line, err)
-		}
-		all = append(all, reign{n, l.Time, l.Until})
-	}
-	return all
 }
 
 // TestADeafLeaderStepsDown: what it sends arrives, and no answer comes back (B11).
 func TestADeafLeaderStepsDown(t *testing.T) {
 	t.Parallel()
 	s := netns.New(t, command, 5)
-	nodes := elect(t, s, "--quorum", "5")
+	nodes := witnesses(t, s)
 	deaf, rest := nodes[0], nodes[1:]
 	begin := time.Now()
 	s.Deafen(deaf.Host)
@@ -406,7 +386,7 @@ func TestADeafLeaderStepsDown(t *testing.T) {
 	if got := count(promotion, nodes...); got != 1 {
 		t.Errorf("%d promotions, want one\n%s", got, leader.Report())
 	}
-	alone(t, reigns(nodes...))
+	alone(t, nodes...)
 	lawful(t, nodes...)
 }
 
