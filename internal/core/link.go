@@ -43,6 +43,11 @@ type Link struct {
 	Dialed     bool
 	DialNumber uint64
 
+	// HelloAt is when the peer's HELLO was read. Of two incarnations of one node the one
+	// that spoke later is the later one: its process was alive when the other one's had
+	// already said its HELLO.
+	HelloAt time.Time
+
 	// Addr is where the peer can be reached again, as IP:port: for a link that this node
 	// dialled its far end; for an inbound one the peer's address with the port on which
 	// it says that it listens, or empty if it does not.
@@ -165,6 +170,11 @@ func (c *Core) LinkUp(now time.Time, l Link) {
 		return
 	case c.table.Over(l.Peer, l.Incarnation):
 		c.close(n, frame.CodeClose, "this incarnation is over")
+		return
+	case old != nil && old.Incarnation != l.Incarnation && l.HelloAt.Before(old.HelloAt):
+		// The last word of a process that is over took long. Believing it would bury
+		// the one that took its place.
+		c.close(n, frame.CodeClose, "a later start of the node is linked")
 		return
 	case old != nil && old.Incarnation == l.Incarnation && l.Serial < old.Serial:
 		c.close(n, frame.CodeDuplicate, "a newer link came up before")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/espial-go/espial/internal/core"
+	"github.com/espial-go/espial/internal/dial"
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
 )
@@ -238,5 +239,34 @@ func TestLeave(t *testing.T) {
 		if w[:4] == "dial" {
 			t.Fatalf("decided %q after this node left", w)
 		}
+	}
+}
+
+// A process that is over may be heard late: its connection, begun before the one of the
+// process that took its place, comes up after it. The later start stays.
+func TestALateWordOfAFormerStartChangesNothing(t *testing.T) {
+	n := newNode(t)
+	link := func(number core.LinkID, inc ident.Incarnation, hello time.Duration) {
+		n.LinkUp(n.now, core.Link{
+			ID: number, Peer: id(1), Incarnation: inc, Name: "n1", Tag: [8]byte{byte(number)},
+			Addr: "192.0.2.1:1", Source: dial.Inbound, Serial: 1, HelloAt: n.now.Add(hello),
+		})
+	}
+	link(1, 6, -time.Millisecond)
+	n.take()
+	link(2, 5, -2*time.Millisecond)
+	for _, a := range n.Take() {
+		if c, ok := a.(core.CloseLink); ok && c.Link == 1 {
+			t.Errorf("the link of the later start was closed: %+v", c)
+		}
+	}
+	link(3, 7, 0)
+	closed := false
+	for _, a := range n.Take() {
+		c, ok := a.(core.CloseLink)
+		closed = closed || ok && c.Link == 1
+	}
+	if !closed {
+		t.Error("the link of the former start stays although a later one is linked")
 	}
 }

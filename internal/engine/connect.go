@@ -299,7 +299,7 @@ func (e *Engine) run(ctx context.Context, c *link.Conn, d core.Dial, up admissio
 		e.core.LinkUp(now, core.Link{
 			ID: id, Peer: c.Peer(), Incarnation: up.Hello.Incarnation, Name: up.Hello.Name, Tag: tag,
 			Dialed: d.Number != 0, DialNumber: d.Number, Addr: e.listenAddr(c, d, up.Hello.Port),
-			Source: d.Source, Serial: up.Serial, Join: up.Join,
+			Source: d.Source, Serial: up.Serial, Join: up.Join, HelloAt: c.HelloAt(),
 		})
 		if d.Number != 0 {
 			e.core.DialDone(now, d.Number, dial.Outcome{Kind: dial.OK, ID: c.Peer()})

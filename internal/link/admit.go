@@ -125,6 +125,7 @@ func (a *admit) run(ctx context.Context) (admission.Up, error) {
 		}
 		if h, ok := f.(frame.Hello); ok {
 			a.hello, a.heard = h, time.Now()
+			a.c.helloAt = a.heard
 		}
 		err = a.carry(ctx, a.m.Receive(f))
 	}

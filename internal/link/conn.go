@@ -59,7 +59,8 @@ type Conn struct {
 
 	sent, received atomic.Uint64 // bytes before encryption
 
-	in []byte // read and not yet cut into frames
+	in      []byte    // read and not yet cut into frames
+	helloAt time.Time // when the peer's HELLO was read
 
 	mu      sync.Mutex // guards what follows
 	control []byte     // frames to send ahead of data
@@ -146,6 +147,9 @@ func (c *Conn) Tag() (tag [8]byte, err error) {
 	}
 	return [8]byte(key), nil
 }
+
+// HelloAt returns when the peer's HELLO was read, once Admit returned.
+func (c *Conn) HelloAt() time.Time { return c.helloAt }
 
 // Heard returns when the last bytes of the peer were read.
 func (c *Conn) Heard() time.Time { return c.start.Add(time.Duration(c.heard.Load())) }

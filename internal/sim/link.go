@@ -146,7 +146,7 @@ func (l *link) up(u admission.Up) {
 	n.links[l.id] = l
 	up := core.Link{
 		ID: l.id, Peer: l.peer.id, Incarnation: u.Hello.Incarnation, Name: u.Hello.Name, Tag: l.tag(),
-		Source: dial.Inbound, Serial: u.Serial, Join: u.Join,
+		HelloAt: l.helloAt, Source: dial.Inbound, Serial: u.Serial, Join: u.Join,
 		Addr: netip.AddrPortFrom(l.end.peer.proc.addr.Addr(), u.Hello.Port).String(),
 	}
 	if l.dial != nil {
