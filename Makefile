@@ -26,7 +26,7 @@ build: ## build the command into bin/
 	go build -trimpath -o bin/ ./cmd/...
 
 .PHONY: demo
-demo: ## a cluster of five nodes in one process, narrated
+demo: ## a cluster of five nodes on this machine, narrated
 	go run ./cmd/espial demo
 
 .PHONY: fmt
