@@ -115,7 +115,7 @@ type Exchange struct {
 	order []*Pair       // pairs by the time they became known
 	self  *Pair
 
-	skipped uint64 // broadcasts that members lost because they took nothing
+	givenUp uint64 // broadcasts that members lost because they took nothing
 }
 
 // members are the sessions with the listed nodes.
@@ -227,7 +227,7 @@ func (x *Exchange) stall(now time.Time) time.Duration {
 	if left := since.Add(stallMax).Sub(now); left > 0 {
 		return left
 	}
-	x.skipped += c.Skip()
+	x.givenUp += c.GiveUp()
 	return 0
 }
 

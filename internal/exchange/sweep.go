@@ -179,7 +179,7 @@ func (x *Exchange) giveUp(p *Pair) (doubt uint64) {
 	}
 	x.mu.Unlock()
 	before := p.log.Held()
-	doubt += p.direct.Skip()
+	doubt += p.direct.GiveUp()
 	x.direct.Add(int64(p.log.Held() - before))
 	p.room.open()
 	return doubt
@@ -258,7 +258,7 @@ func (x *Exchange) Figures() (queues, dropped map[string]uint64) {
 	}
 	dropped = map[string]uint64{
 		"subscriptions": overflow,
-		"stalled":       x.skipped,
+		"stalled":       x.givenUp,
 		"topics":        x.forged.Load(),
 		"stale_terms":   x.stale.Load(),
 	}

@@ -24,7 +24,7 @@ type Cursor struct {
 	window int // what the peer takes unacknowledged, in bytes
 	flight int // cost of the frames from low up to next
 
-	// What was in flight when Skip gave it up still fills the peer's window until the
+	// What was in flight when it was given up still fills the peer's window until the
 	// peer acknowledges debtTo.
 	debt   int
 	debtTo ident.Seq
@@ -196,11 +196,11 @@ func (c *Cursor) pass(to uint64) {
 	c.log.free()
 }
 
-// Skip gives up everything that is not acknowledged and goes on with the next message:
+// GiveUp lets go of everything that is not acknowledged and goes on with the next message:
 // the rule for a receiver that takes nothing of a full log. It returns how many
 // messages it gave up. The peer may still get those that are on their way; the jump in
 // the numbers tells it exactly what it missed.
-func (c *Cursor) Skip() (lost uint64) {
+func (c *Cursor) GiveUp() (lost uint64) {
 	l := c.log
 	if c.closed {
 		return 0

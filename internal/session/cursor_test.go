@@ -16,7 +16,7 @@ func TestResume(t *testing.T) {
 	tests := []struct {
 		name     string
 		acked    ident.Seq
-		skip     bool
+		gaveUp   bool
 		received ident.Seq
 		want     string
 		err      error
@@ -28,10 +28,10 @@ func TestResume(t *testing.T) {
 		{name: "an acknowledgement overtook the peer's OPEN", acked: 4, received: 2, want: "5 c"},
 		{name: "an acknowledgement ends in a frame", acked: 3, received: 3, want: "3-4 b, 5 c"},
 		{name: "the peer claims what was never sent", received: 5, err: session.ErrNumber},
-		{name: "all was given up", skip: true, received: 2},
-		{name: "all was given up after an acknowledgement", acked: 4, skip: true, received: 2},
-		{name: "all was given up and the peer was told", skip: true, received: 5},
-		{name: "the peer was told, and claims more", skip: true, received: 6, err: session.ErrNumber},
+		{name: "all was given up", gaveUp: true, received: 2},
+		{name: "all was given up after an acknowledgement", acked: 4, gaveUp: true, received: 2},
+		{name: "all was given up and the peer was told", gaveUp: true, received: 5},
+		{name: "the peer was told, and claims more", gaveUp: true, received: 6, err: session.ErrNumber},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -42,8 +42,8 @@ func TestResume(t *testing.T) {
 			c.Take(nil, 1<<20)
 			publish(t, l, "c", 1, 10)
 			acked(t, c, tt.acked)
-			if tt.skip {
-				c.Skip()
+			if tt.gaveUp {
+				c.GiveUp()
 			}
 			err := c.Resume(tt.received, session.WindowDefault)
 			if !errors.Is(err, tt.err) {
@@ -106,10 +106,10 @@ func TestALateAckIsNoBreach(t *testing.T) {
 	}
 }
 
-// TestAReceiverThatSkippedStillOwesItsWindow: what was on its way when the sender gave
+// TestAReceiverThatWasGivenUpStillOwesItsWindow: what was on its way when the sender gave
 // it up still fills the receiver's queues, so the window opens only when that is
 // acknowledged, or when a new link shows that it never arrived.
-func TestAReceiverThatSkippedStillOwesItsWindow(t *testing.T) {
+func TestAReceiverThatWasGivenUpStillOwesItsWindow(t *testing.T) {
 	var window int
 	begin := func(t *testing.T) *session.Cursor {
 		l := session.NewLog(frame.Broadcast, session.Limits{})
@@ -119,8 +119,8 @@ func TestAReceiverThatSkippedStillOwesItsWindow(t *testing.T) {
 		_ = c.Resume(0, window)
 		c.Take(nil, 1<<20) // the window is full
 		publish(t, l, "b", 2, 16_000)
-		if lost := c.Skip(); lost != 5 {
-			t.Fatalf("Skip = %d, want 5", lost)
+		if lost := c.GiveUp(); lost != 5 {
+			t.Fatalf("GiveUp = %d, want 5", lost)
 		}
 		publish(t, l, "c", 1, 10)
 		if got := c.Take(nil, 1<<20); len(got) > 0 {
@@ -165,7 +165,7 @@ func TestTakenFramesStay(t *testing.T) {
 			_ = c.Acked(100)
 			c.Take(nil, 1<<20)
 		}},
-		{"given up", func(c *session.Cursor) { c.Skip() }},
+		{"given up", func(c *session.Cursor) { c.GiveUp() }},
 		{"closed", func(c *session.Cursor) { c.Close() }},
 	}
 	for _, tt := range tests {
@@ -193,11 +193,11 @@ func TestTakenFramesStay(t *testing.T) {
 	}
 }
 
-func TestSkipOfNothing(t *testing.T) {
+func TestGiveUpOfNothing(t *testing.T) {
 	l := session.NewLog(frame.Broadcast, session.Limits{})
 	c := open(t, l)
-	if lost := c.Skip(); lost != 0 {
-		t.Errorf("Skip = %d, want 0", lost)
+	if lost := c.GiveUp(); lost != 0 {
+		t.Errorf("GiveUp = %d, want 0", lost)
 	}
 	publish(t, l, "a", 2, 10)
 	if got := describe(t, c.Take(nil, 1<<20)); got != "1-2 a" {

@@ -6,7 +6,7 @@ import "errors"
 // say that the peer broke the protocol, so that its link must be closed.
 var (
 	// ErrFull reports that the slowest receiver still holds [Limits.BytesMax] of the
-	// log. It passes when that one acknowledges, skips or closes.
+	// log. It passes when that one acknowledges, is given up or closes.
 	ErrFull = errors.New("session: send queue is full")
 
 	// ErrTooLarge reports a message above [Limits.EventMax], or a topic above

@@ -287,7 +287,7 @@ func (l *Log) Open() *Cursor {
 // taken nothing; nil if the log is not full. It is to be called when Append returned
 // [ErrFull], and again until Append succeeds: the time of every cursor that has something
 // to take begins with the first call, so that several that take nothing hold the others up
-// together and not one after the other, and again with each acknowledgement. Neither a Skip
+// together and not one after the other, and again with each acknowledgement. Neither GiveUp
 // nor a new link ends it: who takes nothing holds the others up once, not each time that the
 // log is full. Of several the one that took nothing for the longest time comes first, of
 // equals the oldest.

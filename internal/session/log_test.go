@@ -270,11 +270,11 @@ func TestTheSlowestHoldsTheLog(t *testing.T) {
 			t.Errorf("Stalled(%v) = %p since %v, want %p since %v", now, c, since, slow, later)
 		}
 	}
-	if lost := slow.Skip(); lost != uint64(published) || slow.First() != l.Next() {
-		t.Errorf("Skip = %d and First = %d, want %d and %d", lost, slow.First(), published, l.Next())
+	if lost := slow.GiveUp(); lost != uint64(published) || slow.First() != l.Next() {
+		t.Errorf("GiveUp = %d and First = %d, want %d and %d", lost, slow.First(), published, l.Next())
 	}
 	if c, _ := l.Stalled(later); c != nil {
-		t.Errorf("Stalled = %p after Skip", c)
+		t.Errorf("Stalled = %p after GiveUp", c)
 	}
 	for { // the log fills again, and slow has still taken nothing
 		if _, err := l.Append(session.Message{Topic: "a", Payload: make([]byte, 1000)}); err != nil {
@@ -284,7 +284,7 @@ func TestTheSlowestHoldsTheLog(t *testing.T) {
 		acked(t, fast, l.Next()-1)
 	}
 	if c, since := l.Stalled(later.Add(time.Hour)); c != slow || !since.Equal(later) {
-		t.Errorf("Stalled = %p since %v, want %p since %v, as before the Skip", c, since, slow, later)
+		t.Errorf("Stalled = %p since %v, want %p since %v, as before GiveUp", c, since, slow, later)
 	}
 }
 
@@ -315,7 +315,7 @@ func TestManyHoldTheLogNoLongerThanOne(t *testing.T) {
 		if c, since := l.Stalled(at.Add(time.Duration(i) * time.Millisecond)); c != want || !since.Equal(at) {
 			t.Fatalf("Stalled = %p since %v, want number %d, %p, since %v", c, since, i, want, at)
 		}
-		want.Skip()
+		want.GiveUp()
 	}
 }
 
@@ -352,7 +352,7 @@ func TestCloseGivesUpWhatOnlyTheCursorHeld(t *testing.T) {
 	if want := session.Cost(26+1+11-4, 1); l.Held() != want {
 		t.Errorf("Held = %d, want %d for the message that a lacks", l.Held(), want)
 	}
-	if err := b.Resume(9, 1<<20); err != nil || b.Skip() != 0 || b.Waiting() != 0 || b.Acked(9) != nil {
+	if err := b.Resume(9, 1<<20); err != nil || b.GiveUp() != 0 || b.Waiting() != 0 || b.Acked(9) != nil {
 		t.Errorf("a closed cursor does something: %v, %d wait", err, b.Waiting())
 	}
 	publish(t, l, "a", 1, 10)

@@ -57,7 +57,7 @@ type receiver struct {
 	start    ident.Seq   // the number before the first
 	at       ident.Seq   // the last number that was delivered or lost
 	lost     uint64      // all that the inbox reported
-	skipped  bool
+	gaveUp   bool
 	messages int
 }
 
@@ -186,7 +186,7 @@ func (r *receiver) deliver(e frame.Events, skip int) {
 	}
 }
 
-// lose counts a loss that the inbox reported, up to number to; only Skip may be the
+// lose counts a loss that the inbox reported, up to number to; only GiveUp may be the
 // cause. A message whose first pieces came counts as one.
 func (r *receiver) lose(n uint64, to ident.Seq) {
 	want := uint64(0)
@@ -195,8 +195,8 @@ func (r *receiver) lose(n uint64, to ident.Seq) {
 			want++
 		}
 	}
-	if n != want || n > 0 && !r.skipped {
-		r.w.t.Fatalf("%d messages lost from %d up to %d, want %d; skipped: %v", n, r.at, to, want, r.skipped)
+	if n != want || n > 0 && !r.gaveUp {
+		r.w.t.Fatalf("%d messages lost from %d up to %d, want %d; gave up: %v", n, r.at, to, want, r.gaveUp)
 	}
 	if n == 0 {
 		return
@@ -267,12 +267,12 @@ func (r *receiver) connect() {
 	r.lose(lost, first-1)
 }
 
-// drain carries everything to the far end and the acknowledgements back. After a Skip
+// drain carries everything to the far end and the acknowledgements back. After GiveUp
 // the receiver learns of it by the next message, so it may end before the last number,
 // unless all is set.
 func (r *receiver) drain(all bool) {
 	last := r.w.log.Next() - 1
-	for step := 0; r.cursor.Done() != last || r.at != last && (all || !r.skipped); step++ {
+	for step := 0; r.cursor.Done() != last || r.at != last && (all || !r.gaveUp); step++ {
 		if step > 100_000 {
 			r.w.t.Fatalf("stuck: delivered up to %d of %d, acknowledged %d, pending %v",
 				r.at, last, r.cursor.Done(), r.cursor.Pending())
@@ -321,7 +321,7 @@ func (w *world) finish() {
 	for _, r := range w.receivers {
 		r.drain(false)
 	}
-	w.publish("last", 1) // whoever skipped learns by it what was lost
+	w.publish("last", 1) // whoever gave up learns by it what was lost
 	for _, r := range w.receivers {
 		r.drain(true)
 		r.check()
@@ -369,13 +369,13 @@ func TestSessionAgainstModel(t *testing.T) {
 			"reset":   func(t *rapid.T) { any(t).reset() },
 			"wait":    func(*rapid.T) { w.now = w.now.Add(session.AckDelay / 2) },
 			"trim":    func(*rapid.T) { w.log.Trim() },
-			"skip": func(t *rapid.T) {
+			"give up": func(t *rapid.T) {
 				r := any(t)
 				first := r.cursor.First()
-				if lost := r.cursor.Skip(); lost > 0 {
-					r.skipped = true
+				if lost := r.cursor.GiveUp(); lost > 0 {
+					r.gaveUp = true
 				} else if first != w.log.Next() {
-					t.Fatalf("Skip gave up nothing from %d to %d", first, w.log.Next())
+					t.Fatalf("GiveUp gave up nothing from %d to %d", first, w.log.Next())
 				}
 			},
 			"join": func(t *rapid.T) {

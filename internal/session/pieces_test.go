@@ -183,7 +183,7 @@ func TestWaitingCountsMessages(t *testing.T) {
 	}
 	publish(t, l, "a", 1, 10*session.PieceMax)
 	publish(t, l, "a", 1, 1)
-	if lost := c.Skip(); lost != 2 || c.Message() != 10 || c.Waiting() != 0 {
-		t.Errorf("Skip = %d, then message %d with %d waiting; want 2, 10 and none", lost, c.Message(), c.Waiting())
+	if lost := c.GiveUp(); lost != 2 || c.Message() != 10 || c.Waiting() != 0 {
+		t.Errorf("GiveUp = %d, then message %d with %d waiting; want 2, 10 and none", lost, c.Message(), c.Waiting())
 	}
 }

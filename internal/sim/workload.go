@@ -56,7 +56,7 @@ func (n *node) append(log *session.Log, m session.Message, e Entry) {
 	if errors.Is(err, session.ErrFull) {
 		slowest, since := log.Stalled(n.now())
 		if log == n.broadcast && n.now().Sub(since) >= stallMax {
-			slowest.Skip()
+			slowest.GiveUp()
 		}
 		return
 	}
