@@ -117,6 +117,26 @@ func TestProgramsOfThePagesAreTheExamples(t *testing.T) {
 	}
 }
 
+// TestFirstProgramIsShort counts the lines within its functions, as a reader does who asks
+// what espial takes.
+func TestFirstProgramIsShort(t *testing.T) {
+	const linesMax = 20
+	lines, within := 0, false
+	for line := range strings.Lines(readmeBlocks(t, "go")[0].text) {
+		switch {
+		case strings.HasPrefix(line, "func "):
+			within = true
+		case line == "}\n":
+			within = false
+		case within && strings.TrimSpace(line) != "":
+			lines++
+		}
+	}
+	if lines == 0 || lines > linesMax {
+		t.Errorf("the first program of README.md has %d lines in its functions, want 1 to %d", lines, linesMax)
+	}
+}
+
 // TestProgramsOfTheDocs compiles each program of docs/ as it stands, in a module of its own.
 func TestProgramsOfTheDocs(t *testing.T) {
 	t.Parallel()
@@ -142,7 +162,7 @@ func TestProgramsOfTheDocs(t *testing.T) {
 }
 
 // TestReadmePrograms compiles each program of the README as it stands, in a module of its
-// own, and runs two copies of it at once, which must both end well.
+// own, and runs two copies of it at once, which must greet each other and end well.
 func TestReadmePrograms(t *testing.T) {
 	t.Parallel()
 	loopback := loopbackName(t)
@@ -189,8 +209,8 @@ func runTwice(t *testing.T, b block, program string) {
 		copies.Go(func() {
 			out, err := exec.CommandContext(ctx, program).CombinedOutput()
 			t.Logf("README.md:%d prints:\n%s", b.line, out)
-			if err != nil {
-				t.Errorf("README.md:%d: %v, it printed:\n%s", b.line, err, out)
+			if greetings := strings.Count(string(out), " says: hello from "); err != nil || greetings != 1 {
+				t.Errorf("README.md:%d: %v and %d greetings, want one; it printed:\n%s", b.line, err, greetings, out)
 			}
 		})
 	}
