@@ -67,7 +67,7 @@ func TestStartRefusesBadConfig(t *testing.T) {
 		{"key file that is missing", espial.Config{Cluster: "a", KeyFile: dir + "/none.pem"}, "KeyFile", "none.pem"},
 		{"key file that others may read", espial.Config{Cluster: "a", KeyFile: dir + "/open.pem"}, "KeyFile", "chmod 600"},
 		{"key file with junk", espial.Config{Cluster: "a", KeyFile: dir + "/junk.pem"}, "KeyFile", "junk.pem"},
-		{"key file that is a folder", espial.Config{Cluster: "a", KeyFile: dir}, "KeyFile", dir},
+		{"key file that is a folder", espial.Config{Cluster: "a", KeyFile: dir}, "KeyFile", dir + ": not a key file"},
 		{"300 pairs of metadata", espial.Config{Cluster: "a", Metadata: many}, "Metadata", "256"},
 		{"20 KiB of metadata", espial.Config{Cluster: "a", Metadata: map[string]string{"k": strings.Repeat("v", 20<<10)}}, "Metadata", "16384"},
 		{"suspicion after a millisecond", espial.Config{Cluster: "a", SuspectAfter: time.Millisecond}, "SuspectAfter", "100ms"},

@@ -241,29 +241,34 @@ func loadKey(path string) (*ident.Key, error) {
 	if path == "" {
 		return ident.NewKey(rand.Reader)
 	}
-	fail := func(err error) error { return unusable("KeyFile", err) }
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fail(fmt.Errorf("%w; make a key with: "+
-			"openssl genpkey -algorithm ed25519 -out %s && chmod 600 %s", err, path, path))
-	}
+	key, err := readKey(path)
 	if err != nil {
-		return nil, fail(err)
+		return nil, unusable("KeyFile", err)
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		mode := info.Mode().Perm()
-		return nil, fail(fmt.Errorf("%s may be read by others (mode %v); run chmod 600", path, mode))
-	}
-	if !info.Mode().IsRegular() || info.Size() > keyBytesMax {
-		return nil, fail(&fs.PathError{Op: "read key", Path: path, Err: errors.New("not a key file")})
+	return key, nil
+}
+
+// readKey reads a key file that nobody else may read.
+func readKey(path string) (*ident.Key, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w; make a key with: "+
+			"openssl genpkey -algorithm ed25519 -out %s && chmod 600 %s", err, path, path)
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular() || info.Size() > keyBytesMax: // first: chmod 600 is no advice for a folder
+		return nil, fmt.Errorf("%s: not a key file", path)
+	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
+		return nil, fmt.Errorf("%s may be read by others (mode %v); run chmod 600", path, info.Mode().Perm())
 	}
 	pem, err := os.ReadFile(path) //nolint:gosec // the user named it
 	if err != nil {
-		return nil, fail(err)
+		return nil, err
 	}
 	key, err := ident.ParseKey(pem)
 	if err != nil {
-		return nil, fail(fmt.Errorf("%s: %w", path, err))
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return key, nil
 }
