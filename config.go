@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/espial-go/espial/internal/glob"
@@ -199,12 +198,9 @@ func outOfRange(field, format string, args ...any) error {
 	return &ConfigError{Field: field, Reason: fmt.Sprintf(format, args...)}
 }
 
-// unusable returns a [ConfigError] with the words of an error from inside, without the names
-// of our packages, which are not the reader's.
+// unusable returns a [ConfigError] with the words of an error from inside.
 func unusable(field string, err error) error {
-	words := strings.NewReplacer("council: ", "", "engine: ", "", "glob: ", "", "ident: ", "",
-		"lease: ", "", "multicast: ", "")
-	return &ConfigError{Field: field, Reason: words.Replace(err.Error()), Err: err}
+	return &ConfigError{Field: field, Reason: words(err), Err: err}
 }
 
 // checkSeeds refuses what can never be dialled, so that a slip of the pen is not taken

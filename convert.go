@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/espial-go/espial/internal/core"
@@ -51,6 +52,21 @@ func tooLarge(size, limit int) error {
 	return fmt.Errorf("%w: %d bytes, limit %d (Config.EventMax)", ErrTooLarge, size, limit)
 }
 
+// words returns what an error from inside says, without the names of our packages, which
+// are not the reader's.
+func words(err error) string {
+	return strings.NewReplacer("council: ", "", "engine: ", "", "glob: ", "", "ident: ", "",
+		"lease: ", "", "multicast: ", "").Replace(err.Error())
+}
+
+// told returns an error from inside as one of this package, nil for nil.
+func told(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("espial: %s", words(err))
+}
+
 // public returns the public error for one from inside.
 func (n *Node) public(err error) error {
 	switch {
@@ -71,6 +87,9 @@ func (n *Node) public(err error) error {
 		return ErrNotLeader
 	case errors.Is(err, session.ErrTooLarge):
 		return tooLarge(n.cfg.EventMax+1, n.cfg.EventMax)
+	case errors.Is(err, council.ErrElectorate), errors.Is(err, council.ErrMode),
+		errors.Is(err, council.ErrElections), errors.Is(err, council.ErrConflict):
+		return told(err)
 	}
 	return err
 }

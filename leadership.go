@@ -131,7 +131,7 @@ type Election struct {
 func (n *Node) Election(name string, m Mode) *Election {
 	e := &Election{n: n, name: name, mode: m}
 	if err := glob.CheckName(name); err != nil {
-		e.err = fmt.Errorf("espial: election: %w", err)
+		e.err = fmt.Errorf("espial: election: %s", words(err))
 		return e
 	}
 	e.err = n.public(n.eng.Open(context.Background(), name, m.m))
@@ -236,7 +236,8 @@ func (e *Election) run(ctx context.Context, reign *engine.Term, yield func(*Term
 
 // Promote makes the member id lead: the leader hands over; another member passes the
 // wish on to it. It returns once that is under way; [NewLeader] tells of the end. Errors
-// are [ErrNoMember], [ErrNotEligible], [ErrNoLeader] and ctx's.
+// are [ErrNoMember], [ErrNotEligible], [ErrNoLeader], ctx's, and one that says that the
+// members do not fit the electorate.
 func (e *Election) Promote(ctx context.Context, id NodeID) error {
 	if e.err != nil {
 		return e.err

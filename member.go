@@ -24,13 +24,13 @@ func (id NodeID) MarshalText() ([]byte, error) { return ident.NodeID(id).Marshal
 
 // UnmarshalText parses the text form.
 func (id *NodeID) UnmarshalText(text []byte) error {
-	return (*ident.NodeID)(id).UnmarshalText(text)
+	return told((*ident.NodeID)(id).UnmarshalText(text))
 }
 
 // ParseNodeID parses the text form of a node ID, all 52 characters of it.
 func ParseNodeID(s string) (NodeID, error) {
 	id, err := ident.ParseNodeID(s)
-	return NodeID(id), err
+	return NodeID(id), told(err)
 }
 
 // State is what this node believes of a member.

@@ -224,7 +224,7 @@ func LocalAddr(what string) (netip.Addr, error) {
 	}
 	addrs, err := engine.Advertised(what, netip.AddrPort{}, local)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("espial: %w", err)
+		return netip.Addr{}, told(err)
 	}
 	if len(addrs) == 0 {
 		return netip.Addr{}, fmt.Errorf("espial: %q names no address of this host", what)

@@ -78,7 +78,7 @@ func (c *Council) Open(now time.Time, name string, m Mode) error {
 	}
 	e, err := c.newElection(now, name, m)
 	if err != nil {
-		return fmt.Errorf("%w, election %q", err, name)
+		return err
 	}
 	c.elections = slices.Insert(c.elections, i, e)
 	c.update(now, e)

@@ -13,10 +13,10 @@ var (
 	ErrName = errors.New("council: the name of an election is too long")
 
 	// ErrElectorate reports a [Mode] in which nobody can be elected: its text says why.
-	ErrElectorate = errors.New("council: bad electorate")
+	ErrElectorate = lease.ErrElectorate
 
 	// ErrLease reports a [Mode.Lease] outside 100 ms to 1 min.
-	ErrLease = errors.New("council: bad length of the lease")
+	ErrLease = lease.ErrLease
 
 	// ErrMode reports an election that is open in another mode. All parts of a program
 	// that use one name must give it the same mode.

@@ -1,7 +1,6 @@
 package council
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -26,12 +25,7 @@ func newLeased(now time.Time, name string, self Member, m Mode) (*leased, error)
 	e, err := lease.New(now, lease.Config{
 		Self: self.ID, Incarnation: self.Incarnation, Electorate: electorate, Lease: m.Lease,
 	})
-	switch {
-	case errors.Is(err, lease.ErrElectorate):
-		return nil, fmt.Errorf("%w: %w", ErrElectorate, err)
-	case errors.Is(err, lease.ErrLease):
-		return nil, fmt.Errorf("%w: %w", ErrLease, err)
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
 	return &leased{name: name, self: self.ID, e: e}, nil

@@ -35,9 +35,6 @@ func Voters(ids ...ident.NodeID) Electorate {
 	return Electorate{size: len(ids), voters: append([]ident.NodeID{}, ids...)}
 }
 
-// Size returns the number of votes there are.
-func (el Electorate) Size() int { return el.size }
-
 // Majority returns the number of votes that make a leader.
 func (el Electorate) Majority() int { return el.size/2 + 1 }
 
@@ -54,25 +51,17 @@ func (el Electorate) Tag() uint64 {
 	return h.Sum64() | 1<<63
 }
 
-// String returns the electorate as a user writes it, Voters without the keys.
-func (el Electorate) String() string {
-	if el.voters == nil {
-		return fmt.Sprintf("Quorum(%d)", el.size)
-	}
-	return fmt.Sprintf("Voters of %d", el.size)
-}
-
 // check returns an error that wraps ErrElectorate if el cannot vote.
 func (el Electorate) check() error {
 	if el.size < 1 || el.size > SizeMax {
-		return fmt.Errorf("%w: %v: want 1 to %d", ErrElectorate, el, SizeMax)
+		return fmt.Errorf("%w of %d nodes, must be 1 to %d", ErrElectorate, max(el.size, 0), SizeMax)
 	}
 	for i, id := range el.voters {
 		switch {
 		case id.IsZero():
-			return fmt.Errorf("%w: %v: a voter without a key", ErrElectorate, el)
+			return fmt.Errorf("%w: a voter without a key", ErrElectorate)
 		case i > 0 && id == el.voters[i-1]:
-			return fmt.Errorf("%w: %v: voter %v is named twice", ErrElectorate, el, id)
+			return fmt.Errorf("%w: voter %v is named twice", ErrElectorate, id)
 		}
 	}
 	return nil
