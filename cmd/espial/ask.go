@@ -145,16 +145,24 @@ func (q *question) nobody(nodes []control.Node, err error) string {
 
 // list names nodes, the first few of them.
 func list(nodes []control.Node) string {
-	const shown = 8
 	var words []string
-	for _, n := range nodes[:min(len(nodes), shown)] {
-		const short = 16
-		words = append(words, fmt.Sprintf("%s (%s) in %s", n.Name, n.ID[:min(len(n.ID), short)], n.Cluster))
+	for _, n := range nodes {
+		words = append(words, fmt.Sprintf("%s (%s) in %s", n.Name, short(n.ID), n.Cluster))
 	}
-	if len(nodes) > shown {
-		words = append(words, fmt.Sprintf("and %d more", len(nodes)-shown))
+	return few(words, ", ")
+}
+
+// show asks for one thing and prints it: as it came with --json, and else by print.
+func show(verb string, asJSON *bool, print func(io.Writer, json.RawMessage) error) answer {
+	return func(cmd *cobra.Command, _ []string, n *control.Node) error {
+		w := cmd.OutOrStdout()
+		return n.Call(cmd.Context(), verb, nil, func(b json.RawMessage) error {
+			if *asJSON {
+				return printer{w, true}.print(b, "")
+			}
+			return print(w, b)
+		})
 	}
-	return strings.Join(words, ", ")
 }
 
 // collect asks n and returns the pieces of its answer.

@@ -109,19 +109,19 @@ func newBenchReceiverCommand() *cobra.Command {
 	return c
 }
 
-// check returns an error that names the flag that cannot be.
+// check returns a usage error for a flag out of range.
 func (o benchOptions) check() error {
 	switch {
 	case !slices.Contains([]string{"A", "B", "E", "all"}, o.scenario):
-		return fmt.Errorf("--scenario: is %q, must be A, B, E or all", o.scenario)
+		return usagef("--scenario: is %q, must be A, B, E or all", o.scenario)
 	case o.size < 8 || o.size > 1<<20:
-		return fmt.Errorf("--size: is %d, must be 8 to %d", o.size, 1<<20)
+		return usagef("--size: is %d, must be 8 to %d", o.size, 1<<20)
 	case o.nodes < 1 || o.nodes > 16:
-		return fmt.Errorf("--nodes: is %d, must be 1 to 16", o.nodes)
+		return usagef("--nodes: is %d, must be 1 to 16", o.nodes)
 	case o.runs < 1 || o.runs > 100:
-		return fmt.Errorf("--runs: is %d, must be 1 to 100", o.runs)
+		return usagef("--runs: is %d, must be 1 to 100", o.runs)
 	case o.duration < 100*time.Millisecond || o.duration > time.Minute:
-		return fmt.Errorf("--duration: is %v, must be 100ms to 1m", o.duration)
+		return usagef("--duration: is %v, must be 100ms to 1m", o.duration)
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func (o benchOptions) check() error {
 // bench measures and prints.
 func bench(ctx context.Context, o benchOptions, out io.Writer) error {
 	if err := o.check(); err != nil {
-		return usageError(err)
+		return err
 	}
 	wants := func(scenario string) bool { return o.scenario == "all" || o.scenario == scenario }
 	if wants("A") || wants("B") {
@@ -149,6 +149,9 @@ func bench(ctx context.Context, o benchOptions, out io.Writer) error {
 	}
 	return printFaults(out, results, o.json)
 }
+
+// benchCluster returns a name for a cluster that nobody else has.
+func benchCluster() string { return fmt.Sprintf("bench-%d-%d", os.Getpid(), time.Now().UnixNano()%1e6) }
 
 // benchRates measures and prints scenarios A and B.
 func benchRates(ctx context.Context, o benchOptions, out io.Writer, wants func(string) bool) error {

@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -50,12 +48,11 @@ type crowdLine struct {
 	Leader struct {
 		Name string `json:"name"`
 	} `json:"leader"`
-	Term uint64 `json:"term"`
 }
 
 func newCrowd() *crowd {
 	return &crowd{
-		cluster: fmt.Sprintf("bench-%d-%d", os.Getpid(), time.Now().UnixNano()%1e6),
+		cluster: benchCluster(),
 		lines:   make(chan crowdLine),
 	}
 }
@@ -63,10 +60,6 @@ func newCrowd() *crowd {
 // grow starts one more node, which is told where the others are, and waits until it listens.
 // The end of ctx kills it.
 func (c *crowd) grow(ctx context.Context) (*crowdNode, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
 	c.started++
 	n := &crowdNode{name: fmt.Sprintf("node-%d", c.started)}
 	args := []string{
@@ -76,11 +69,10 @@ func (c *crowd) grow(ctx context.Context) (*crowdNode, error) {
 	for _, other := range c.nodes {
 		args = append(args, "--join", other.addr)
 	}
-	n.cmd = exec.CommandContext(ctx, self, args...) //nolint:gosec // runs itself
-	// What is meant for the user's own nodes is not meant for this one.
-	n.cmd.Env = slices.DeleteFunc(os.Environ(), func(s string) bool {
-		return strings.HasPrefix(s, "ESPIAL_")
-	})
+	var err error
+	if n.cmd, err = itself(ctx, args...); err != nil {
+		return nil, err
+	}
 	// A frozen child in a group of its own is woken and ended by the system if we die.
 	ownGroup(n.cmd)
 	out, err := n.cmd.StdoutPipe()

@@ -33,13 +33,11 @@ type child struct {
 
 // startChild runs this binary as the receiver.
 func startChild(ctx context.Context, b benchChild) (*child, error) {
-	self, err := os.Executable()
+	cmd, err := itself(ctx, "bench-receiver", "--carrier", b.carrier, "--cluster", b.cluster,
+		"--addr", b.addr, "--nodes", strconv.Itoa(b.nodes))
 	if err != nil {
 		return nil, err
 	}
-	//nolint:gosec // runs itself
-	cmd := exec.CommandContext(ctx, self, "bench-receiver", "--carrier", b.carrier, "--cluster", b.cluster,
-		"--addr", b.addr, "--nodes", strconv.Itoa(b.nodes))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -108,7 +106,7 @@ func median(fs []float64) float64 {
 
 // openLink starts a node and receivers that join it.
 func openLink(ctx context.Context, b benchChild) (c *child, send sender, done func() error, err error) {
-	b.cluster = fmt.Sprintf("bench-%d-%d", os.Getpid(), time.Now().UnixNano()%1e6)
+	b.cluster = benchCluster()
 	n, err := espial.Start(ctx, espial.Config{
 		Cluster: b.cluster, Name: "sender", Listen: "127.0.0.1:0", Multicast: espial.Multicast{Off: true},
 	})
@@ -237,8 +235,5 @@ func latency(c *child, send sender, o benchOptions) (p50, p99 float64, err error
 	if len(r.Latencies) == 0 {
 		return 0, 0, errors.New("bench: nothing arrived")
 	}
-	at := func(q float64) float64 {
-		return float64(r.Latencies[int(q*float64(len(r.Latencies)-1))]) / float64(time.Microsecond)
-	}
-	return at(0.5), at(0.99), nil
+	return quantile(r.Latencies, 0.5), quantile(r.Latencies, 0.99), nil
 }

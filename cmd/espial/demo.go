@@ -256,7 +256,7 @@ func (s *stage) discovery(ctx context.Context) error {
 	if s.killEvery > 0 {
 		remark += ": it will be killed"
 	}
-	if err := s.launch(remark); err != nil {
+	if err := s.launch(ctx, remark); err != nil {
 		return err
 	}
 	took, err := s.meet(ctx)
@@ -284,8 +284,8 @@ func (s *stage) all() string {
 }
 
 // launch starts the victim.
-func (s *stage) launch(remark string) error {
-	v, err := startVictim(s.demoOptions, s.name(s.nodes-1))
+func (s *stage) launch(ctx context.Context, remark string) error {
+	v, err := startVictim(ctx, s.demoOptions, s.name(s.nodes-1))
 	if err != nil {
 		return err
 	}

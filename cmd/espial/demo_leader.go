@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"iter"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/espial-go/espial"
 )
@@ -93,8 +91,7 @@ func (s *stage) awakening(ctx context.Context, start time.Time) error {
 	select {
 	case d := <-s.victim.demotions:
 		took := d.Time.Sub(start)
-		s.fact(step{Step: "demoted", Node: name, Cause: d.Cause, Took: ms(took)},
-			"   %9s  %-5s leads no more: %s", "+"+round(took).String(), name, d.Cause)
+		s.after(took, name, step{Step: "demoted", Node: name, Cause: d.Cause}, "leads no more: "+d.Cause)
 	case <-ctx.Done():
 		return fmt.Errorf("%s was not demoted: %w", name, ctx.Err())
 	}
@@ -147,62 +144,37 @@ func (s *stage) promote(ctx context.Context, id espial.NodeID) error {
 	}
 }
 
-// follower is when a node of this process learnt of a leader.
-type follower struct {
-	espial.Leadership
-	by *espial.Node
-	at time.Time
-}
-
 // follow begins to look for a leader at every node of this process, at once. The result
 // waits until all know one that is right.
-func (s *stage) follow(ctx context.Context, is func(espial.Leadership) bool) func() ([]follower, error) {
-	ctx, cancel := context.WithTimeout(ctx, sceneMax)
-	g, ctx := errgroup.WithContext(ctx)
-	seen := make([]follower, len(s.own))
-	for i, n := range s.own {
-		changes := n.Changes(ctx) // before the first look, so that no change is missed
-		g.Go(func() error {
-			right := func(at time.Time) bool {
-				l, ok := n.Leader()
-				seen[i] = follower{l, n, at}
-				return ok && is(l)
-			}
-			if right(time.Now()) {
-				return nil
-			}
-			for c := range changes {
-				if c.Kind == espial.NewLeader && right(c.At) {
-					return nil
-				}
-			}
-			return fmt.Errorf("%s knows of no other leader after %v", n.Name(), sceneMax)
-		})
-	}
-	return func() ([]follower, error) {
-		defer cancel()
-		if err := g.Wait(); err != nil {
-			return nil, err
+func (s *stage) follow(ctx context.Context, is func(espial.Leadership) bool) sightings {
+	return s.witness(ctx, func(n *espial.Node, changes iter.Seq[espial.Change]) (sighting, error) {
+		right := func(at time.Time) (sighting, bool) {
+			l, ok := n.Leader()
+			return sighting{n, at, l}, ok && is(l)
 		}
-		slices.SortFunc(seen, func(a, b follower) int { return a.at.Compare(b.at) })
-		return seen, nil
-	}
+		if seen, ok := right(time.Now()); ok {
+			return seen, nil
+		}
+		for c := range changes {
+			if c.Kind != espial.NewLeader {
+				continue
+			}
+			if seen, ok := right(c.At); ok {
+				return seen, nil
+			}
+		}
+		return sighting{}, fmt.Errorf("%s knows of no other leader after %v", n.Name(), sceneMax)
+	})
 }
 
 // tellLeader shows who follows whom.
-func (s *stage) tellLeader(seen func() ([]follower, error), start time.Time, what string) error {
-	all, err := seen()
-	if err != nil {
-		return err
-	}
-	for _, f := range all {
-		took := f.at.Sub(start)
-		words := "follows " + f.Leader.Name
-		if f.Leader.ID == f.by.ID() {
+func (s *stage) tellLeader(seen sightings, start time.Time, what string) error {
+	return s.tellEach(seen, start, func(one sighting) (step, string) {
+		words := "follows " + one.Leader.Name
+		if one.Leader.ID == one.by.ID() {
 			words = "leads"
 		}
-		s.fact(step{Step: what, Node: f.Leader.Name, By: f.by.Name(), Term: f.Term, Took: ms(took)},
-			"   %9s  %-5s %s, in term %d", "+"+round(took).String(), f.by.Name(), words, f.Term)
-	}
-	return nil
+		return step{Step: what, Node: one.Leader.Name, Term: one.Term},
+			fmt.Sprintf("%s, in term %d", words, one.Term)
+	})
 }

@@ -28,9 +28,6 @@ type failure struct {
 
 func (f *failure) Error() string { return f.text }
 
-// usageError returns err as a failure with codeUsage.
-func usageError(err error) error { return &failure{code: codeUsage, text: err.Error()} }
-
 // usagef returns a failure with codeUsage.
 func usagef(format string, args ...any) error {
 	return &failure{code: codeUsage, text: fmt.Sprintf(format, args...)}

@@ -24,20 +24,7 @@ is the number of the reign, for fencing. No leader is exit code 1.`,
 		Args:    wants(),
 	}
 	asJSON := jsonFlag(cmd, "one JSON object")
-	q.command(cmd, func(cmd *cobra.Command, _ []string, n *control.Node) error {
-		pieces, err := collect(cmd.Context(), n, "leader", nil)
-		if err != nil {
-			return err
-		}
-		for _, b := range pieces {
-			if *asJSON {
-				err = printer{cmd.OutOrStdout(), true}.print(b, "")
-			} else {
-				err = printLeader(cmd.OutOrStdout(), b)
-			}
-		}
-		return err
-	})
+	q.command(cmd, show("leader", asJSON, printLeader))
 	return cmd
 }
 
@@ -47,10 +34,9 @@ func printLeader(w io.Writer, b json.RawMessage) error {
 	if err := json.Unmarshal(b, &l); err != nil {
 		return fmt.Errorf("the node answered %q: %w", b, err)
 	}
-	id := l.Leader.ID[:min(len(l.Leader.ID), 16)]
 	return printTable(w, [][]string{
 		{"NAME", "ID", "TERM", "MODE"},
-		{nameOf(l.Leader.Name), term.Text(id), strconv.FormatUint(l.Term, 10), term.Text(l.Mode)},
+		{nameOf(l.Leader.Name), short(l.Leader.ID), strconv.FormatUint(l.Term, 10), term.Text(l.Mode)},
 	})
 }
 

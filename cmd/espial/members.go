@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,11 +105,4 @@ func printMembers(w io.Writer, members []json.RawMessage) error {
 		})
 	}
 	return printTable(w, rows)
-}
-
-// short returns the first 16 characters of an ID.
-func short(id string) string {
-	const characters = 16
-	id = term.Text(id)
-	return strings.TrimSpace(id[:min(len(id), characters)])
 }

@@ -134,7 +134,7 @@ func (s *stage) comeBack(ctx context.Context, gone espial.NodeID) error {
 		return c.Kind == espial.AddedNode && c.Member.Name == name && c.Member.ID != gone
 	})
 	start := time.Now()
-	if err := s.launch(""); err != nil {
+	if err := s.launch(ctx, ""); err != nil {
 		return err
 	}
 	return s.tell(back, start, "returned", "knows "+name+" again")
@@ -150,31 +150,31 @@ func (s *stage) sender(name string) espial.Sender {
 	return espial.Sender{Name: name}
 }
 
-// sightings is when which node saw something.
-type sightings func() ([]sighting, error)
-
-// sighting is when one node saw something.
+// sighting is when one node of this process saw something, and whom it followed then if that
+// is what it was asked.
 type sighting struct {
-	by string
+	by *espial.Node
 	at time.Time
+	espial.Leadership
 }
 
-// watch begins to look for a change at every node of this process, at once. The result waits
-// until all have seen it.
-func (s *stage) watch(ctx context.Context, is func(espial.Change) bool) sightings {
+// sightings waits until every node of this process has seen something, and returns when each
+// did, the first one first.
+type sightings func() ([]sighting, error)
+
+// witness begins to look for something at every node of this process, at once: look returns
+// when it finds it among the changes, which begin before.
+func (s *stage) witness(
+	ctx context.Context, look func(*espial.Node, iter.Seq[espial.Change]) (sighting, error),
+) sightings {
 	ctx, cancel := context.WithTimeout(ctx, sceneMax)
 	g, ctx := errgroup.WithContext(ctx)
-	seen := make([]sighting, len(s.own))
+	all := make([]sighting, len(s.own))
 	for i, n := range s.own {
-		changes := n.Changes(ctx)
-		g.Go(func() error {
-			for c := range changes {
-				if is(c) {
-					seen[i] = sighting{n.Name(), c.At}
-					return nil
-				}
-			}
-			return fmt.Errorf("%s saw nothing for %v", n.Name(), sceneMax)
+		changes := n.Changes(ctx) // before the first look, so that no change is missed
+		g.Go(func() (err error) {
+			all[i], err = look(n, changes)
+			return err
 		})
 	}
 	return func() ([]sighting, error) {
@@ -182,21 +182,46 @@ func (s *stage) watch(ctx context.Context, is func(espial.Change) bool) sighting
 		if err := g.Wait(); err != nil {
 			return nil, err
 		}
-		slices.SortFunc(seen, func(a, b sighting) int { return a.at.Compare(b.at) })
-		return seen, nil
+		slices.SortFunc(all, func(a, b sighting) int { return a.at.Compare(b.at) })
+		return all, nil
 	}
 }
 
-// tell shows what was seen.
-func (s *stage) tell(seen sightings, start time.Time, what, words string) error {
+// watch begins to look for a change at every node of this process.
+func (s *stage) watch(ctx context.Context, is func(espial.Change) bool) sightings {
+	return s.witness(ctx, func(n *espial.Node, changes iter.Seq[espial.Change]) (sighting, error) {
+		for c := range changes {
+			if is(c) {
+				return sighting{by: n, at: c.At}, nil
+			}
+		}
+		return sighting{}, fmt.Errorf("%s saw nothing for %v", n.Name(), sceneMax)
+	})
+}
+
+// tellEach shows what was seen, as describe has it for each who saw it.
+func (s *stage) tellEach(seen sightings, start time.Time, describe func(sighting) (step, string)) error {
 	all, err := seen()
 	if err != nil {
 		return err
 	}
 	for _, one := range all {
-		took := one.at.Sub(start)
-		s.fact(step{Step: what, Node: s.victim.name, By: one.by, Took: ms(took)},
-			"   %9s  %-5s %s", "+"+round(took).String(), one.by, words)
+		st, words := describe(one)
+		st.By = one.by.Name()
+		s.after(one.at.Sub(start), st.By, st, words)
 	}
 	return nil
+}
+
+// tell shows who saw something of the victim.
+func (s *stage) tell(seen sightings, start time.Time, what, words string) error {
+	return s.tellEach(seen, start, func(sighting) (step, string) {
+		return step{Step: what, Node: s.victim.name}, words
+	})
+}
+
+// after tells what somebody saw or did so long after a scene began.
+func (s *stage) after(took time.Duration, who string, st step, words string) {
+	st.Took = ms(took)
+	s.fact(st, "   %9s  %-5s %s", "+"+round(took).String(), who, words)
 }

@@ -4,13 +4,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/espial-go/espial/internal/control"
+	"github.com/espial-go/espial"
 	"github.com/espial-go/espial/internal/term"
 )
 
@@ -27,54 +29,32 @@ except with --json; docs/operations.md says what each means.`,
 		Args:    wants(),
 	}
 	asJSON := jsonFlag(cmd, "one JSON object")
-	q.command(cmd, func(cmd *cobra.Command, _ []string, n *control.Node) error {
-		pieces, err := collect(cmd.Context(), n, "status", nil)
-		if err != nil {
-			return err
-		}
-		for _, b := range pieces {
-			if *asJSON {
-				err = printer{cmd.OutOrStdout(), true}.print(b, "")
-			} else {
-				err = printStatus(cmd.OutOrStdout(), b)
-			}
-		}
-		return err
-	})
+	q.command(cmd, show("status", asJSON, printStatus))
 	return cmd
 }
 
 // printStatus prints the status of a node, a line for each figure.
 func printStatus(w io.Writer, b json.RawMessage) error {
-	var s struct {
-		ID        string            `json:"id"`
-		Name      string            `json:"name"`
-		Cluster   string            `json:"cluster"`
-		Version   string            `json:"version"`
-		Addrs     []string          `json:"addrs"`
-		Members   int               `json:"members"`
-		Peers     int               `json:"peers"`
-		Leader    *leaderLine       `json:"leader"`
-		Uptime    float64           `json:"uptime_s"`
-		Control   string            `json:"control"`
-		Multicast map[string]uint64 `json:"multicast"`
-		Queues    map[string]uint64 `json:"queues"`
-		Dropped   map[string]uint64 `json:"dropped"`
+	var s espial.Status
+	var leader *leaderLine
+	err := json.Unmarshal(b, &s)
+	if err == nil && s.Leader != nil {
+		err = json.Unmarshal(s.Leader, &leader)
 	}
-	if err := json.Unmarshal(b, &s); err != nil {
+	if err != nil {
 		return fmt.Errorf("the node answered %q: %w", b, err)
 	}
 	uptime := time.Duration(s.Uptime * float64(time.Second)).Round(time.Second)
 	return printTable(w, [][]string{
 		{"node", nameOf(s.Name)},
-		{"id", term.Text(s.ID)},
+		{"id", s.ID.String()},
 		{"cluster", term.Text(s.Cluster)},
 		{"version", term.Text(s.Version)},
 		{"uptime", uptime.String()},
 		{"addresses", addrs(s.Addrs)},
 		{"members", strconv.Itoa(s.Members)},
 		{"peers", strconv.Itoa(s.Peers)},
-		{"leader", s.Leader.String()},
+		{"leader", leader.String()},
 		{"control", term.Text(s.Control)},
 		{"multicast", figures(s.Multicast)},
 		{"queues", figures(s.Queues)},
@@ -85,7 +65,7 @@ func printStatus(w io.Writer, b json.RawMessage) error {
 // figures returns the named numbers that are not 0 for a line, in the order of their names.
 func figures(m map[string]uint64) string {
 	var words []string
-	for _, k := range sortedKeys(m) {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
 		if m[k] > 0 {
 			words = append(words, fmt.Sprintf("%s %d", k, m[k]))
 		}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -35,13 +37,29 @@ func quoted(text string) string {
 	return strconv.Quote(text)
 }
 
+// short returns the first 16 characters of an ID.
+func short(id string) string {
+	const characters = 16
+	id = term.Text(id)
+	return strings.TrimSpace(id[:min(len(id), characters)])
+}
+
+// few joins the first few of the words, and says how many more there are.
+func few(words []string, separator string) string {
+	const shown = 8
+	if more := len(words) - shown; more > 0 {
+		words = append(words[:shown:shown], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(words, separator)
+}
+
 // addrs returns addresses for a line.
 func addrs(as []string) string { return term.Text(strings.Join(as, ", ")) }
 
 // meta returns metadata for a line, in the order of its keys.
 func meta(m map[string]string) string {
 	var words []string
-	for _, k := range sortedKeys(m) {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
 		words = append(words, k+"="+m[k])
 	}
 	return term.Cut(strings.Join(words, " "), metaMax)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -210,9 +209,7 @@ func changeDetail(c espial.Change) string {
 		return strings.TrimRight(fmt.Sprintf("by %s: %s %s", c.By, term.Text(c.Code), quoted(c.Reason)), " ")
 	case espial.Split:
 		return fmt.Sprintf("%d answer, %d do not: %s", len(c.Present), len(c.Missing), shortIDs(c.Missing))
-	case espial.NewLeader:
-		return electionDetail(c)
-	case espial.Promotion, espial.Demotion, espial.QuorumLost, espial.ElectorateConflict:
+	case espial.NewLeader, espial.Promotion, espial.Demotion, espial.QuorumLost, espial.ElectorateConflict:
 		return electionDetail(c)
 	case espial.Healed:
 		return "back: " + shortIDs(c.Missing)
@@ -238,23 +235,9 @@ func found(source string) string {
 
 // shortIDs returns the short forms of the first few IDs.
 func shortIDs(ids []espial.NodeID) string {
-	const shown = 8
 	var words []string
-	for _, id := range ids[:min(len(ids), shown)] {
+	for _, id := range ids {
 		words = append(words, id.Short())
 	}
-	if len(ids) > shown {
-		words = append(words, fmt.Sprintf("and %d more", len(ids)-shown))
-	}
-	return strings.Join(words, " ")
-}
-
-// sortedKeys returns the keys of m in order.
-func sortedKeys[V any](m map[string]V) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
+	return few(words, " ")
 }

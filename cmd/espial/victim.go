@@ -3,12 +3,11 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,20 +37,15 @@ type victimLine struct {
 
 // startVictim starts a node as a child process and returns when it takes links. The child
 // ends with this process, whatever ends this process.
-func startVictim(o demoOptions, name string) (*victim, error) {
-	self, err := os.Executable()
+func startVictim(ctx context.Context, o demoOptions, name string) (*victim, error) {
+	cmd, err := itself(context.WithoutCancel(ctx), // end and kill end it
+		"up", "--until-eof", "--json", "--cluster", o.cluster, "--name", name,
+		"--listen", "127.0.0.1:0", "--multicast-group", o.group, "--multicast-interface", o.iface,
+		"--quorum", strconv.Itoa(o.quorum()))
 	if err != nil {
 		return nil, err
 	}
-	v := &victim{name: name, demotions: make(chan victimLine, 1)}
-	//nolint:gosec,noctx // it is this program; end and kill end it
-	v.cmd = exec.Command(self, "up", "--until-eof", "--json", "--cluster", o.cluster, "--name", name,
-		"--listen", "127.0.0.1:0", "--multicast-group", o.group, "--multicast-interface", o.iface,
-		"--quorum", strconv.Itoa(o.quorum()))
-	// What is meant for the user's own nodes is not meant for this one.
-	v.cmd.Env = slices.DeleteFunc(os.Environ(), func(s string) bool {
-		return strings.HasPrefix(s, "ESPIAL_")
-	})
+	v := &victim{name: name, cmd: cmd, demotions: make(chan victimLine, 1)}
 	ownGroup(v.cmd) // an interrupt at the terminal is for the demo, which ends its child itself
 	var errs bytes.Buffer
 	v.cmd.Stderr = &errs
@@ -65,7 +59,7 @@ func startVictim(o demoOptions, name string) (*victim, error) {
 		return nil, err
 	}
 	if err := v.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s up: %w", self, err)
+		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	out := bufio.NewReader(stdout)
 	var listening victimLine
