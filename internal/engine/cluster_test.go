@@ -151,10 +151,10 @@ func TestTwoNodesMeetBySeedAndExchangeEvents(t *testing.T) {
 		defer q.Close()
 		for i := range 10 {
 			text := fmt.Sprintf("hello %d", i)
-			if err := a.Exchange().Broadcast(t.Context(), false, message(text)); err != nil {
+			if err := a.Exchange().Broadcast(t.Context(), false, message(text), nil); err != nil {
 				t.Fatal(err)
 			}
-			if err := a.Exchange().Direct(t.Context(), b.id, message(text)); err != nil {
+			if err := a.Exchange().Direct(t.Context(), b.id, message(text), nil); err != nil {
 				t.Fatal(err)
 			}
 		}

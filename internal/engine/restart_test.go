@@ -32,7 +32,7 @@ func TestARestartEndsTheSessionOfTheFormerIncarnation(t *testing.T) {
 		c.kill(b)
 		const sent = 3
 		for i := range sent {
-			if err := a.Exchange().Direct(t.Context(), key.ID(), message(fmt.Sprint(i))); err != nil {
+			if err := a.Exchange().Direct(t.Context(), key.ID(), message(fmt.Sprint(i)), nil); err != nil {
 				t.Fatal(err)
 			}
 		}

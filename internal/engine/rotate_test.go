@@ -34,7 +34,7 @@ func TestLinksRotateUnderLoad(t *testing.T) {
 		go func() {
 			for i := range uint64(count) {
 				m := session.Message{Topic: "n", Payload: binary.BigEndian.AppendUint64(nil, i)}
-				if err := a.Exchange().Broadcast(t.Context(), true, m); err != nil {
+				if err := a.Exchange().Broadcast(t.Context(), true, m, nil); err != nil {
 					done <- err
 					return
 				}

@@ -106,6 +106,8 @@ type Exchange struct {
 	forged     atomic.Uint64 // messages dropped for a topic that nobody may publish under
 	stale      atomic.Uint64 // messages dropped because their sender leads no more
 	closed     chan struct{} // closed by Close
+	unanswered atomic.Uint64 // messages for whose receipt there was no room
+	awaited    awaited
 	once       sync.Once
 
 	mu    sync.Mutex    // guards what follows, and every cursor on log
@@ -147,7 +149,8 @@ type key struct {
 func New(c Config) *Exchange {
 	x := &Exchange{
 		cfg: c, box: mailbox.New(), pairs: map[key]*Pair{}, closed: make(chan struct{}),
-		log: session.NewLog(frame.Broadcast, session.Limits{BytesMax: logBytesMax, EventMax: c.EventMax}),
+		awaited: awaited{pairs: map[*Pair]map[place]*Receipts{}},
+		log:     session.NewLog(frame.Broadcast, session.Limits{BytesMax: logBytesMax, EventMax: c.EventMax}),
 	}
 	x.linked.Store(&[]*Pair{})
 	x.self = x.Pair(c.Self, c.Incarnation, c.Name)
@@ -179,6 +182,7 @@ func (x *Exchange) SetMembers(pairs []*Pair) {
 		m.byID[p.id] = p
 	}
 	x.members.Store(m)
+	x.awaited.leave(func(p *Pair) bool { return m.byID[p.id] == p })
 }
 
 // Member returns the session with a member, nil if the owner does not list it.
@@ -187,16 +191,17 @@ func (x *Exchange) Member(id ident.NodeID) *Pair { return x.members.Load().find(
 // Broadcast publishes m to every node that is or was linked within the last 30
 // seconds, and to the node itself unless others is set. It returns when the message is
 // in the log. While the log is full it waits for ctx, and at most 2 s for a member
-// that takes nothing.
-func (x *Exchange) Broadcast(ctx context.Context, others bool, m session.Message) error {
+// that takes nothing. The members of that moment are asked for a receipt unless r is nil.
+func (x *Exchange) Broadcast(ctx context.Context, others bool, m session.Message, r *Receipts) error {
 	if x.over() {
 		return ErrClosed
 	}
 	if others {
 		m.Class |= notSelf
 	}
+	m.Wish = r.wished()
 	x.mu.Lock()
-	_, err := x.log.Append(m)
+	number, err := x.log.Append(m)
 	for errors.Is(err, session.ErrFull) {
 		room, stall := x.room.wait(), x.stall(time.Now())
 		x.mu.Unlock()
@@ -204,7 +209,10 @@ func (x *Exchange) Broadcast(ctx context.Context, others bool, m session.Message
 			return err
 		}
 		x.mu.Lock()
-		_, err = x.log.Append(m)
+		number, err = x.log.Append(m)
+	}
+	if err == nil && r != nil {
+		x.expectAll(r, number, others)
 	}
 	x.mu.Unlock()
 	if err != nil {
@@ -232,21 +240,11 @@ func (x *Exchange) stall(now time.Time) time.Duration {
 }
 
 // Direct publishes m to the member id alone. It returns when the message is in
-// that member's log; while the log is full it waits for ctx, as long as id is a member.
-func (x *Exchange) Direct(ctx context.Context, id ident.NodeID, m session.Message) error {
+// that member's log; while the log is full it waits for ctx, as long as id is a member. The
+// member is asked for a receipt unless r is nil.
+func (x *Exchange) Direct(ctx context.Context, id ident.NodeID, m session.Message, r *Receipts) error {
 	for {
-		p := x.Member(id)
-		switch {
-		case x.over():
-			return ErrClosed
-		case p == nil:
-			return ErrNoMember
-		}
-		room, err := p.append(m)
-		if err == nil {
-			p.wake()
-			return nil
-		}
+		room, err := x.try(id, m, r)
 		if !errors.Is(err, session.ErrFull) {
 			return err
 		}
@@ -254,6 +252,29 @@ func (x *Exchange) Direct(ctx context.Context, id ident.NodeID, m session.Messag
 			return err
 		}
 	}
+}
+
+// TryDirect is Direct that does not wait: it returns [session.ErrFull] instead.
+func (x *Exchange) TryDirect(id ident.NodeID, m session.Message, r *Receipts) error {
+	_, err := x.try(id, m, r)
+	return err
+}
+
+// try publishes m to one member, or returns where to wait for room.
+func (x *Exchange) try(id ident.NodeID, m session.Message, r *Receipts) (<-chan struct{}, error) {
+	p := x.Member(id)
+	switch {
+	case x.over():
+		return nil, ErrClosed
+	case p == nil:
+		return nil, ErrNoMember
+	}
+	m.Wish = r.wished()
+	room, err := p.append(m, r)
+	if err == nil {
+		p.wake()
+	}
+	return room, err
 }
 
 // wait waits for room, for the end of ctx or of the exchange, or for d.

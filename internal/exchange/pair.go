@@ -143,16 +143,21 @@ func (p *Pair) wake() {
 	}
 }
 
-// append adds a direct message, or returns where to wait for room.
-func (p *Pair) append(m session.Message) (<-chan struct{}, error) {
+// append adds a direct message, or returns where to wait for room. The peer is asked for a
+// receipt unless r is nil.
+func (p *Pair) append(m session.Message, r *Receipts) (<-chan struct{}, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.log.Held()
 	if p.x.direct.Load() > directBytesMax {
 		return p.room.wait(), session.ErrFull
 	}
-	if _, err := p.log.Append(m); err != nil {
+	number, err := p.log.Append(m)
+	if err != nil {
 		return p.room.wait(), err
+	}
+	if r != nil {
+		p.x.expect(r, p, number)
 	}
 	p.x.direct.Add(int64(p.log.Held() - before))
 	return nil, nil

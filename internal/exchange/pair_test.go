@@ -228,7 +228,7 @@ func TestALargeMessageIsHeldAsAWhole(t *testing.T) {
 	sent := 0
 	for range 100 {
 		// 31 pieces and one byte more.
-		for a.Direct(ctx, b.id, message("d", sent, 999_937)) == nil {
+		for a.Direct(ctx, b.id, message("d", sent, 999_937), nil) == nil {
 			sent++
 		}
 		w.carry()
@@ -271,7 +271,7 @@ func TestForgedTopicsAreDropped(t *testing.T) {
 	q := b.subscribe(mailbox.Options{})
 	w := link(t, a, b)
 	for i, topic := range []string{"added_node", "espial.in_doubt", "no topic", "", "fine"} {
-		if err := a.Broadcast(t.Context(), false, message(topic, i, 1)); err != nil {
+		if err := a.Broadcast(t.Context(), false, message(topic, i, 1), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -294,7 +294,7 @@ func TestTheWayOfAnEventAllocatesNothing(t *testing.T) {
 	var frames [][]byte
 	turn := func() {
 		for range 100 {
-			if a.Broadcast(ctx, false, m) != nil || a.Direct(ctx, b.id, m) != nil {
+			if a.Broadcast(ctx, false, m, nil) != nil || a.Direct(ctx, b.id, m, nil) != nil {
 				t.Fatal("no room")
 			}
 		}

@@ -45,7 +45,13 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 		_, ev.Run = frame.NextPayload(ev.Run)
 	}
 	ev.Message, ev.Count = ev.Message+ident.Seq(skip), ev.Count-skip
+	if ev.Lane == frame.Direct && string(ev.Topic) == frame.TopicReceipt {
+		p.receipts(ev)
+		p.Release(ev.Lane, last)
+		return nil
+	}
 	if p.unwanted(ev) {
+		p.refuse(&ev)
 		p.Release(ev.Lane, last)
 		return nil
 	}
@@ -97,10 +103,22 @@ func (p *Pair) publishable(ev frame.Events) bool {
 // deliver hands a run to the subscriptions.
 func (p *Pair) deliver(ev frame.Events, last ident.Seq, owned bool, rel mailbox.Releaser) {
 	_, term := ev.Reign()
-	p.x.box.Deliver(&p.parts[ev.Lane].route, ev.Topic, mailbox.Run{
+	r := mailbox.Run{
 		From: p.id, Name: p.name, Lane: ev.Lane, First: ev.Message, Last: last,
 		Codec: ev.Codec, Term: term, Data: ev.Run, Owned: owned, Count: ev.Count, At: time.Now(),
-	}, rel)
+	}
+	wish := ev.Wish()
+	if wish == frame.WishHandled {
+		r.Slip = p.slip(&ev)
+	}
+	queues := p.x.box.Deliver(&p.parts[ev.Lane].route, ev.Topic, r, rel)
+	switch {
+	case wish != frame.WishQueued:
+	case queues == 0:
+		p.refuse(&ev)
+	default:
+		p.answer(verdict(&ev, frame.VerdictQueued))
+	}
 }
 
 // sift loses the messages of a run that are above this node's limit, which must be below
@@ -120,6 +138,9 @@ func (p *Pair) sift(ev *frame.Events, last ident.Seq) {
 			p.deliver(rest, last, false, nil)
 		}
 		p.x.box.Lost(mailbox.Loss{From: p.id, Topic: string(ev.Topic), Lane: ev.Lane, Count: 1})
+		large := rest
+		large.Message, large.Count = rest.Message+ident.Seq(rest.Count), 1
+		p.refuse(&large)
 		rest.Message += ident.Seq(rest.Count) + 1
 		rest.Run, rest.Count = run, 0
 	}
@@ -169,6 +190,7 @@ func (x *Exchange) count(a *arrival) int64 {
 // loss; if that gets lost itself, the jump of the numbers does.
 func (p *Pair) skip(ev *frame.Events) {
 	if p.parts[ev.Lane].skipping = ev.More; !ev.More {
+		p.refuse(ev)
 		p.x.box.Lost(mailbox.Loss{From: p.id, Topic: string(ev.Topic), Lane: ev.Lane, Count: 1})
 	}
 }

@@ -35,10 +35,10 @@ func formerLeader(t *testing.T) {
 		t.Helper()
 		m := message("a", text, size)
 		m.Reign = r
-		if err := a.Broadcast(t.Context(), false, m); err != nil {
+		if err := a.Broadcast(t.Context(), false, m, nil); err != nil {
 			t.Fatalf("Broadcast: %v", err)
 		}
-		if err := a.Direct(t.Context(), b.id, m); err != nil {
+		if err := a.Direct(t.Context(), b.id, m, nil); err != nil {
 			t.Fatalf("Direct: %v", err)
 		}
 	}

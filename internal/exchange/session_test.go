@@ -190,7 +190,7 @@ func TestTheLimitsOfBothEndsHold(t *testing.T) {
 			for i, size := range tt.sizes {
 				m := message("a", i, size)
 				m.Payload = m.Payload[:size] // also where the number needs more
-				if err := a.Broadcast(t.Context(), false, m); err != nil {
+				if err := a.Broadcast(t.Context(), false, m, nil); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -334,7 +334,7 @@ func TestPublishersWaitForRoom(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer cancel(nil)
 				done := make(chan error, 1)
-				go func() { done <- a.Direct(ctx, b.id, message("d", 5, 1_000_000)) }()
+				go func() { done <- a.Direct(ctx, b.id, message("d", 5, 1_000_000), nil) }()
 				time.Sleep(time.Hour + 300*time.Millisecond)
 				select {
 				case err := <-done:
@@ -356,13 +356,13 @@ func TestPublishersWaitForRoom(t *testing.T) {
 
 func TestOnlyMembersCanBeNamed(t *testing.T) {
 	a := newNode(t, 1, 0)
-	if err := a.Direct(t.Context(), ident.NodeID{9}, message("d", 1, 1)); !errors.Is(err, exchange.ErrNoMember) {
+	if err := a.Direct(t.Context(), ident.NodeID{9}, message("d", 1, 1), nil); !errors.Is(err, exchange.ErrNoMember) {
 		t.Errorf("Direct to a stranger = %v, want ErrNoMember", err)
 	}
 	a.Close()
 	for _, err := range []error{
-		a.Direct(t.Context(), a.id, message("d", 1, 1)),
-		a.Broadcast(t.Context(), false, message("d", 1, 1)),
+		a.Direct(t.Context(), a.id, message("d", 1, 1), nil),
+		a.Broadcast(t.Context(), false, message("d", 1, 1), nil),
 	} {
 		if !errors.Is(err, exchange.ErrClosed) {
 			t.Errorf("after Close: %v, want ErrClosed", err)
@@ -378,7 +378,7 @@ func TestANodeReachesItself(t *testing.T) {
 		q := a.subscribe(mailbox.Options{})
 		a.run(t.Context())
 		a.publish(1, 2, 8)
-		if err := a.Broadcast(t.Context(), true, message("a", 3, 8)); err != nil {
+		if err := a.Broadcast(t.Context(), true, message("a", 3, 8), nil); err != nil {
 			t.Fatal(err)
 		}
 		a.publish(4, 4, 200_000)
@@ -403,7 +403,7 @@ func TestRunEndsUnderLoad(t *testing.T) {
 		defer close(stopped)
 		var err error
 		for err == nil {
-			err = a.Broadcast(t.Context(), false, message("a", 1, 100))
+			err = a.Broadcast(t.Context(), false, message("a", 1, 100), nil)
 		}
 	}()
 	for range 100 {

@@ -261,6 +261,7 @@ func (x *Exchange) Figures() (queues, dropped map[string]uint64) {
 		"stalled":       x.givenUp,
 		"topics":        x.forged.Load(),
 		"stale_terms":   x.stale.Load(),
+		"receipts":      x.unanswered.Load(),
 	}
 	return queues, dropped
 }

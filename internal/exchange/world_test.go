@@ -224,7 +224,7 @@ func (w *wire) carry() {
 func (n *node) publish(first, last, size int) {
 	n.t.Helper()
 	for i := first; i <= last; i++ {
-		if err := n.Broadcast(n.t.Context(), false, message("a", i, size)); err != nil {
+		if err := n.Broadcast(n.t.Context(), false, message("a", i, size), nil); err != nil {
 			n.t.Fatalf("Broadcast: %v", err)
 		}
 	}
@@ -234,7 +234,7 @@ func (n *node) publish(first, last, size int) {
 func (n *node) direct(to *node, first, last, size int) {
 	n.t.Helper()
 	for i := first; i <= last; i++ {
-		if err := n.Direct(n.t.Context(), to.id, message("d", i, size)); err != nil {
+		if err := n.Direct(n.t.Context(), to.id, message("d", i, size), nil); err != nil {
 			n.t.Fatalf("Direct: %v", err)
 		}
 	}

@@ -105,7 +105,7 @@ func (b *Box) Deliver(rt *Route, topic []byte, r Run, rel Releaser) (queues int)
 	e := Entry{Run: r}
 	var last *Queue // gets the data itself, when nobody copies them any more
 	for _, q := range rt.way.queues {
-		if q.ended.Load() {
+		if q.ended.Load() || !q.opts.wants(r.From, r.Lane) {
 			continue
 		}
 		if last != nil {
@@ -122,6 +122,7 @@ func (b *Box) Deliver(rt *Route, topic []byte, r Run, rel Releaser) (queues int)
 		last.put(&e, &owed)
 	}
 	owed.done()
+	r.Slip.let(false)
 	return queues
 }
 
@@ -145,7 +146,9 @@ func (b *Box) find(rt *Route, topic []byte) {
 // its place between the runs of its lane. It never waits.
 func (b *Box) Lost(l Loss) {
 	for _, q := range b.all() {
-		q.lose(l)
+		if q.opts.wants(l.From, l.Lane) {
+			q.lose(l)
+		}
 	}
 }
 

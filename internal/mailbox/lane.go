@@ -41,8 +41,9 @@ func (l *lane) over(o *Options) bool {
 }
 
 // dropOldest drops messages from the front until the lane is within its limits, adds
-// them to lost and returns how many. Buffers go back to the depot.
-func (l *lane) dropOldest(o *Options, lost *losses, d *depot) (dropped uint64) {
+// them to lost and returns how many, and the slips that nobody will handle. Buffers go back
+// to the depot.
+func (l *lane) dropOldest(o *Options, lost *losses, d *depot) (dropped uint64, slips []*Slip) {
 	for l.over(o) {
 		e := &l.entries[l.head]
 		n := e.load()
@@ -62,11 +63,14 @@ func (l *lane) dropOldest(o *Options, lost *losses, d *depot) (dropped uint64) {
 		}
 		l.bytes -= len(e.Data)
 		d.put(e.Data)
+		if e.Slip != nil {
+			slips = append(slips, e.Slip)
+		}
 		*e = Entry{}
 		l.head++
 	}
 	l.compact()
-	return dropped
+	return dropped, slips
 }
 
 // cut removes the first n messages of a run and returns how many bytes they took.

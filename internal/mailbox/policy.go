@@ -1,6 +1,9 @@
 package mailbox
 
-import "github.com/espial-go/espial/internal/frame"
+import (
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+)
 
 // Policy says what happens to messages beyond the limit of a queue.
 type Policy uint8
@@ -52,6 +55,20 @@ type Options struct {
 
 	// Policy says what happens beyond these. Default [Auto].
 	Policy Policy
+
+	// From limits the subscription to the senders for which it is true; nil takes all. It is
+	// called by the readers of links, without a lock, and must not block.
+	From func(ident.NodeID) bool
+
+	// DirectOnly leaves broadcasts out.
+	DirectOnly bool
+}
+
+// wants reports whether the subscription takes what a sender sends on a lane. A loss of
+// many senders together, which has none, concerns all.
+func (o *Options) wants(from ident.NodeID, lane frame.Lane) bool {
+	return (!o.DirectOnly || lane == frame.Direct) &&
+		(o.From == nil || from == ident.NodeID{} || o.From(from))
 }
 
 // withDefaults returns o with its zeros filled in.

@@ -35,18 +35,21 @@ func newQueue(b *Box, o Options) *Queue {
 
 // put adds a run. What is beyond the limit is dealt with as the policy says.
 func (q *Queue) put(e *Entry, owed *release) {
-	if q.add(e, owed) {
+	failed, dropped := q.add(e, owed)
+	if failed {
 		q.box.remove(q)
 	}
+	abandon(dropped)
 	q.wake()
 }
 
-// add is put under the lock. It reports whether the subscription ended by it.
-func (q *Queue) add(e *Entry, owed *release) (failed bool) {
+// add is put under the lock. It reports whether the subscription ended by it, and the
+// slips of what was dropped.
+func (q *Queue) add(e *Entry, owed *release) (failed bool, dropped []*Slip) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.err != nil {
-		return false
+		return false, nil
 	}
 	l := &q.lanes[e.Lane]
 	full := l.full(e, &q.opts)
@@ -55,7 +58,7 @@ func (q *Queue) add(e *Entry, owed *release) (failed bool) {
 		over := e.Count - q.takeSome(l, e)
 		q.box.dropped.Add(uint64(over))
 		q.fail(Loss{From: e.From, Topic: e.Topic, Lane: e.Lane, Count: uint64(over)})
-		return true
+		return true, nil
 	}
 	e.order = q.order
 	q.order++
@@ -66,10 +69,18 @@ func (q *Queue) add(e *Entry, owed *release) (failed bool) {
 		e.hold = owed.withhold()
 	}
 	l.push(e)
+	e.Slip.keep()
 	if full && policy == DropOldest {
-		q.box.dropped.Add(l.dropOldest(&q.opts, &q.lost, &q.box.depot))
+		dropped = q.makeRoom(l)
 	}
-	return false
+	return false, dropped
+}
+
+// makeRoom drops the oldest of a lane that is beyond its limits. The caller holds mu.
+func (q *Queue) makeRoom(l *lane) []*Slip {
+	n, dropped := l.dropOldest(&q.opts, &q.lost, &q.box.depot)
+	q.box.dropped.Add(n)
+	return dropped
 }
 
 // takeSome adds the messages of a run that fit, and returns how many there are. It is a
@@ -80,6 +91,7 @@ func (q *Queue) takeSome(l *lane, e *Entry) (taken int) {
 	}
 	some := *e
 	some.order, some.hold, some.Count = q.order, nil, taken
+	some.Slip.keep()
 	rest := e.Data
 	for range taken {
 		_, rest = frame.NextPayload(rest)
@@ -99,41 +111,43 @@ func (q *Queue) fail(loss Loss) {
 
 // lose adds a loss behind everything in its lane, or to the loss that is last there.
 func (q *Queue) lose(loss Loss) {
-	if q.addLoss(loss) {
+	failed, dropped := q.addLoss(loss)
+	if failed {
 		q.box.remove(q)
 	}
+	abandon(dropped)
 	q.wake()
 }
 
-// addLoss is lose under the lock. It reports whether the subscription ended by it.
-func (q *Queue) addLoss(loss Loss) (failed bool) {
+// addLoss is lose under the lock. It returns the same as add.
+func (q *Queue) addLoss(loss Loss) (failed bool, dropped []*Slip) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.err != nil {
-		return false
+		return false, nil
 	}
 	l := &q.lanes[loss.Lane]
 	if last := l.last(); last != nil && last.Lost.like(loss) && last.loss() {
 		last.Lost.merge(loss)
-		return false
+		return false, nil
 	}
 	e := &Entry{Lost: loss, order: q.order}
 	switch full, policy := l.full(e, &q.opts), q.opts.Policy.forLane(loss.Lane); {
 	case full && policy == Fail:
 		q.fail(loss)
-		return true
+		return true, nil
 	case full && policy == Block:
 		// No sender's window bounds losses, so beyond the limit they are told too
 		// early, but together.
 		q.lost.add(loss)
-		return false
+		return false, nil
 	default:
 		q.order++
 		l.push(e)
 		if full {
-			q.box.dropped.Add(l.dropOldest(&q.opts, &q.lost, &q.box.depot))
+			dropped = q.makeRoom(l)
 		}
-		return false
+		return false, dropped
 	}
 }
 
@@ -149,8 +163,12 @@ func (q *Queue) wake() {
 // everything else, then runs and losses in the order in which they came. The entries
 // are valid until the next call, their Data for as long as the reader likes. The error
 // is [ErrClosed] or [ErrLagged] once the subscription has ended and nothing waits, or
-// the cause of ctx.
+// the cause of ctx. Who calls it again has handled what the call before returned, but for
+// what it [Entry.Abandoned].
 func (q *Queue) Next(ctx context.Context) ([]Entry, error) {
+	for i := range q.batch {
+		q.batch[i].Handled()
+	}
 	for {
 		batch, err := q.take()
 		for i := range batch {
@@ -261,6 +279,7 @@ func (q *Queue) Close() {
 			if e.hold != nil {
 				q.box.holds.let(e.hold)
 			}
+			e.Slip.let(false)
 		}
 	}
 }

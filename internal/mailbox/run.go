@@ -25,6 +25,9 @@ type Run struct {
 	Owned bool
 
 	At time.Time // when it came
+
+	// Slip is told what became of the run; nil if nobody asks. Such a run has one message.
+	Slip *Slip
 }
 
 // Loss is messages of one sender that a subscription will never get.

@@ -73,6 +73,10 @@ type Message struct {
 	// Reign is the one in which a leader publishes; nil for a message that needs no leader.
 	// Those that have it in common travel together, so it must not change.
 	Reign *Reign
+
+	// Wish asks the receivers for a receipt. What is to be handled travels alone in its
+	// frame, so that each message has a receipt of its own.
+	Wish frame.Wish
 }
 
 // Reign is one reign of a leader.
@@ -95,13 +99,14 @@ type Log struct {
 	ring    ring[entry]
 	cursors []*Cursor // in the order of Open
 
-	// The open frame takes messages of one topic, codec, class and reign until it is full
-	// or wanted. It is the last of the ring, or nil.
+	// The open frame takes messages of one topic, codec, class, reign and wish until it is
+	// full or wanted. It is the last of the ring, or nil.
 	open  *entry
 	topic string
 	codec uint8
 	class uint8
 	reign *Reign
+	wish  frame.Wish
 
 	// tail is the open frame without its end, or empty where the next one begins; its
 	// capacity ends with the block.
@@ -147,7 +152,7 @@ func (l *Log) Append(m Message) (ident.Seq, error) {
 	e := l.open
 	if e == nil || len(l.tail)+size > min(cap(l.tail), frameTarget) || e.count == RunMax ||
 		m.Codec != l.codec || m.Class != l.class || m.Topic != l.topic ||
-		m.Reign != l.reign || len(m.Payload) > l.limits.EventMax {
+		m.Reign != l.reign || m.Wish != l.wish || len(m.Payload) > l.limits.EventMax {
 		return l.appendSlow(m)
 	}
 	cost := size + Overhead
@@ -192,7 +197,7 @@ func (l *Log) appendSlow(m Message) (ident.Seq, error) {
 		end := min(at+PieceMax, len(m.Payload))
 		l.begin(m, m.Payload[at:end], end < len(m.Payload))
 	}
-	if pieces > 1 {
+	if pieces > 1 || m.Wish == frame.WishHandled {
 		l.seal() // the last piece keeps to itself, too
 	}
 	return l.count, nil
@@ -203,6 +208,9 @@ func overhead(m Message) int {
 	n := frame.EventsOverhead(len(m.Topic))
 	if m.Reign != nil {
 		n += frame.ReignSize(len(m.Reign.Election))
+	}
+	if m.Wish != frame.WishNone {
+		n += frame.WishSize
 	}
 	return n
 }
@@ -219,6 +227,9 @@ func (l *Log) begin(m Message, payload []byte, more bool) {
 	if l.fields = l.fields[:0]; m.Reign != nil {
 		l.fields = frame.AppendReign(l.fields, m.Reign.Election, m.Reign.Term)
 	}
+	if m.Wish != frame.WishNone {
+		l.fields = frame.AppendWish(l.fields, m.Wish)
+	}
 	l.tail = frame.BeginEvents(l.tail, frame.Events{
 		Lane: l.lane, More: more, First: l.next, Message: l.count, Codec: m.Codec, Class: m.Class,
 		Topic: []byte(m.Topic), Fields: l.fields,
@@ -229,7 +240,7 @@ func (l *Log) begin(m Message, payload []byte, more bool) {
 	l.open = l.ring.push(entry{
 		block: l.block, first: l.next, whole: l.count, count: 1, cost: cost, refs: len(l.cursors),
 	})
-	l.topic, l.codec, l.class, l.reign = m.Topic, m.Codec, m.Class, m.Reign
+	l.topic, l.codec, l.class, l.reign, l.wish = m.Topic, m.Codec, m.Class, m.Reign, m.Wish
 	l.held += cost
 	l.next++
 }

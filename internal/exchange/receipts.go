@@ -1,0 +1,247 @@
+package exchange
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/mailbox"
+	"github.com/espial-go/espial/internal/session"
+)
+
+// Receipts collects what members say of one message, under whatever numbers it goes to
+// them. Make it with [Exchange.Receipts], hand it to Broadcast or Direct, and then to
+// [Exchange.Await].
+type Receipts struct {
+	wish frame.Wish
+	news chan struct{} // holds a token when something changed
+
+	mu     sync.Mutex // guards what follows; taken last
+	open   map[*Pair]place
+	result Outcome
+}
+
+// Outcome is what became of a message. The lists are in the order in which it became so.
+type Outcome struct {
+	Confirmed []ident.NodeID // did what was wished
+	Nobody    []ident.NodeID // have no subscription, or have none any more
+	Gone      []ident.NodeID // are no members any more
+	Open      []ident.NodeID // have not answered, by ID
+}
+
+// place is one message of a lane.
+type place struct {
+	lane   frame.Lane
+	number ident.Seq // pieces not counted
+}
+
+// awaited is who waits for receipts of which messages.
+type awaited struct {
+	mu    sync.Mutex // guards what follows; taken before that of Receipts
+	pairs map[*Pair]map[place]*Receipts
+}
+
+// Receipts returns an empty collection for a message with that wish.
+func (x *Exchange) Receipts(w frame.Wish) *Receipts {
+	return &Receipts{wish: w, news: make(chan struct{}, 1), open: map[*Pair]place{}}
+}
+
+// wished returns what a message asks for; nothing for nil.
+func (r *Receipts) wished() frame.Wish {
+	if r == nil {
+		return frame.WishNone
+	}
+	return r.wish
+}
+
+// expectAll notes that all members are asked about a broadcast. The caller holds the lock
+// of the log, so that no answer can come before.
+func (x *Exchange) expectAll(r *Receipts, number ident.Seq, others bool) {
+	x.awaited.mu.Lock()
+	defer x.awaited.mu.Unlock()
+	// Under that lock, or who leaves at this moment would never be told of.
+	for _, p := range x.members.Load().byID {
+		if p != x.self || !others {
+			x.awaited.add(p, place{frame.Broadcast, number}, r)
+		}
+	}
+}
+
+// expect notes that a member is asked about a direct message, as expectAll does.
+func (x *Exchange) expect(r *Receipts, p *Pair, number ident.Seq) {
+	x.awaited.mu.Lock()
+	defer x.awaited.mu.Unlock()
+	at := place{frame.Direct, number}
+	x.awaited.add(p, at, r)
+	if x.Member(p.id) != p {
+		r.settle(p, gone)
+		x.awaited.drop(p, at)
+	}
+}
+
+// add notes one message. The caller holds mu.
+func (a *awaited) add(p *Pair, at place, r *Receipts) {
+	if a.pairs[p] == nil {
+		a.pairs[p] = map[place]*Receipts{}
+	}
+	a.pairs[p][at] = r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open[p] = at
+}
+
+// Await waits until so many members have confirmed, or nobody is left who can, or ctx
+// ends. Then the collection is closed. The error is the cause of ctx, or [ErrClosed].
+func (x *Exchange) Await(ctx context.Context, r *Receipts, enough int) (Outcome, error) {
+	defer x.forgetReceipts(r)
+	for {
+		r.mu.Lock()
+		over := len(r.result.Confirmed) >= enough || len(r.open) == 0
+		out := r.outcome()
+		r.mu.Unlock()
+		if over {
+			return out, nil
+		}
+		select {
+		case <-r.news:
+		case <-ctx.Done():
+			return out, context.Cause(ctx)
+		case <-x.closed:
+			return out, ErrClosed
+		}
+	}
+}
+
+// outcome returns what is known now. The caller holds mu.
+func (r *Receipts) outcome() Outcome {
+	out := Outcome{
+		Confirmed: slices.Clone(r.result.Confirmed),
+		Nobody:    slices.Clone(r.result.Nobody),
+		Gone:      slices.Clone(r.result.Gone),
+	}
+	for p := range r.open {
+		out.Open = append(out.Open, p.id)
+	}
+	slices.SortFunc(out.Open, ident.NodeID.Compare)
+	return out
+}
+
+// forgetReceipts ends a collection.
+func (x *Exchange) forgetReceipts(r *Receipts) {
+	x.awaited.mu.Lock()
+	defer x.awaited.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for p, at := range r.open {
+		x.awaited.drop(p, at)
+	}
+}
+
+// drop forgets one message. The caller holds mu.
+func (a *awaited) drop(p *Pair, at place) {
+	delete(a.pairs[p], at)
+	if len(a.pairs[p]) == 0 {
+		delete(a.pairs, p)
+	}
+}
+
+// settle notes what became of the message at the end of p. The caller holds the lock of
+// awaited.
+func (r *Receipts) settle(p *Pair, list func(*Outcome) *[]ident.NodeID) {
+	r.mu.Lock()
+	delete(r.open, p)
+	l := list(&r.result)
+	*l = append(*l, p.id)
+	r.mu.Unlock()
+	select {
+	case r.news <- struct{}{}:
+	default:
+	}
+}
+
+func confirmed(o *Outcome) *[]ident.NodeID { return &o.Confirmed }
+func nobody(o *Outcome) *[]ident.NodeID    { return &o.Nobody }
+func gone(o *Outcome) *[]ident.NodeID      { return &o.Gone }
+
+// answered takes a receipt of the peer. A peer can lie about its own verdict, and about
+// nothing else.
+func (a *awaited) answered(p *Pair, got frame.Receipt) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for at, r := range a.pairs[p] {
+		if at.lane != got.Lane || at.number-got.First >= ident.Seq(got.Count) { // below First it wraps
+			continue
+		}
+		switch {
+		case got.Verdict == frame.VerdictNobody:
+			r.settle(p, nobody)
+		case got.Verdict == frame.VerdictHandled || r.wish == frame.WishQueued:
+			r.settle(p, confirmed)
+		default:
+			continue // queued, and not yet handled
+		}
+		a.drop(p, at)
+	}
+}
+
+// leave tells everybody who waits for a receipt of somebody who is no member any more.
+func (a *awaited) leave(member func(*Pair) bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for p, messages := range a.pairs {
+		if member(p) {
+			continue
+		}
+		for _, r := range messages {
+			r.settle(p, gone)
+		}
+		delete(a.pairs, p)
+	}
+}
+
+// receipts takes a run of receipts from the peer.
+func (p *Pair) receipts(ev frame.Events) {
+	for run := ev.Run; len(run) > 0; {
+		var payload []byte
+		payload, run = frame.NextPayload(run)
+		if r, ok := frame.DecodeReceipt(payload); ok {
+			p.x.awaited.answered(p, r)
+		}
+	}
+}
+
+// answer tells the peer what became of its messages. If there is no room for it in the
+// log the peer waits in vain until it gives up; a link's reader must not wait.
+func (p *Pair) answer(r frame.Receipt) {
+	m := session.Message{Topic: frame.TopicReceipt, Class: frame.ClassReliable, Payload: r.Append(nil)}
+	if _, err := p.append(m, nil); err != nil {
+		p.x.unanswered.Add(uint64(r.Count))
+		return
+	}
+	p.wake()
+}
+
+// refuse answers for messages that reach no subscription.
+func (p *Pair) refuse(ev *frame.Events) {
+	if ev.Wish() != frame.WishNone {
+		p.answer(verdict(ev, frame.VerdictNobody))
+	}
+}
+
+// verdict returns the receipt for the messages of a run.
+func verdict(ev *frame.Events, v frame.Verdict) frame.Receipt {
+	return frame.Receipt{Lane: ev.Lane, Verdict: v, First: ev.Message, Count: uint32(ev.Count)}
+}
+
+// slip returns what tells the peer when the only message of a run is handled.
+func (p *Pair) slip(ev *frame.Events) *mailbox.Slip {
+	r := verdict(ev, frame.VerdictNobody)
+	return mailbox.NewSlip(func(handled bool) {
+		if handled {
+			r.Verdict = frame.VerdictHandled
+		}
+		p.answer(r)
+	})
+}
