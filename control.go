@@ -43,7 +43,9 @@ func (n *Node) serveControl(ctx context.Context) {
 //	status                    a Status
 //	members, peers            each Member, each Peer
 //	changes                   each Change, the present members first, until the client goes
-//	pub {topic,data}          nothing, once the event is accepted; data is base64
+//	pub {topic,data,to,acks,handled,timeout_ms}
+//	                          nothing, once the event is accepted, or so many members have
+//	                          confirmed it; data is base64, to as ParseTarget takes it
 //	leader                    who leads, as espial leader prints it
 //	promote {member}          nothing, once the hand-over is under way
 //	resign                    nothing, once this node leads no more
@@ -132,16 +134,37 @@ func sendAll[T any](send func(any) error, seq iter.Seq[T]) error {
 	return nil
 }
 
-// pub publishes for a client. It waits as Publish does, until the client goes.
+// pub publishes for a client. It waits as Publish does, until the client goes or, for
+// receipts, at most the time that the client says.
 func (c controller) pub(ctx context.Context, args json.RawMessage) error {
 	var a struct {
-		Topic string `json:"topic"`
-		Data  []byte `json:"data"`
+		Topic   string `json:"topic"`
+		Data    []byte `json:"data"`
+		To      string `json:"to"`
+		Acks    int    `json:"acks"`
+		Handled bool   `json:"handled"`
+		Timeout int64  `json:"timeout_ms"`
 	}
 	if err := json.Unmarshal(args, &a); err != nil {
 		return badArgs("pub needs a topic and base64 data", err)
 	}
-	err := c.n.Publish(ctx, a.Topic, a.Data)
+	to := All()
+	if a.To != "" {
+		var err error
+		if to, err = ParseTarget(a.To); err != nil {
+			return coded(err)
+		}
+	}
+	if a.Acks > 0 {
+		to = to.Queued().AtLeast(a.Acks)
+		if a.Handled {
+			to = to.Handled()
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(a.Timeout)*time.Millisecond)
+		defer cancel()
+	}
+	err := c.n.Publish(ctx, a.Topic, a.Data, to)
 	if errors.Is(err, ErrTooLarge) {
 		return c.n.tooLarge()
 	}
@@ -208,9 +231,15 @@ func coded(err error) error {
 	}
 	code := control.CodeFailed
 	_, topic := errors.AsType[*TopicError](err)
+	_, target := errors.AsType[*TargetError](err)
+	_, undelivered := errors.AsType[*UndeliveredError](err)
 	switch {
 	case topic:
 		code = "topic"
+	case target:
+		code = "target"
+	case undelivered:
+		code = "undelivered"
 	case errors.Is(err, ErrNoMember):
 		code = "no_member"
 	case errors.Is(err, ErrNoLeader):

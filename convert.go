@@ -123,9 +123,10 @@ func addrTexts(as []frame.Addr) []string {
 
 func incarnationText(inc uint64) string { return ident.Incarnation(inc).String() }
 
-func peer(p engine.Peer) Peer {
+func (n *Node) peer(p engine.Peer) Peer {
 	return Peer{
-		ID: NodeID(p.Member.Record.ID), Name: p.Member.Record.Name, Addr: p.Remote, RTT: p.RTT,
+		node: n,
+		ID:   NodeID(p.Member.Record.ID), Name: p.Member.Record.Name, Addr: p.Remote, RTT: p.RTT,
 		Cipher: p.Cipher, Since: p.Since, SentBytes: p.Sent, ReceivedBytes: p.Received,
 	}
 }
@@ -225,8 +226,12 @@ func deliver(ctx context.Context, q *mailbox.Queue, reuse bool, yield func(Event
 		batch, err := q.Next(ctx)
 		for i := range batch {
 			if !deliverEntry(&batch[i], yield) {
+				for k := range batch[i:] {
+					batch[i+k].Abandoned()
+				}
 				return
 			}
+			batch[i].Handled()
 			if reuse {
 				q.Reuse(batch[i].Data)
 			}

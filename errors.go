@@ -20,6 +20,13 @@ var (
 	// ErrTooLarge reports an event above [Config.EventMax]; nothing was sent.
 	ErrTooLarge = errors.New("espial: event too large")
 
+	// ErrNoSubscriber reports a member where nobody subscribes to what was published, or
+	// nobody handled it before the subscription ended.
+	ErrNoSubscriber = errors.New("espial: no subscriber")
+
+	// ErrTooManyReceipts reports an event that would be confirmed by more than 256 members.
+	ErrTooManyReceipts = errors.New("espial: too many members to confirm an event")
+
 	// ErrLagged is what every [LaggedError] wraps.
 	ErrLagged = errors.New("espial: lagged")
 )
@@ -45,6 +52,52 @@ type TopicError struct {
 
 // Error quotes the topic and says what is wrong with it.
 func (e *TopicError) Error() string { return fmt.Sprintf("espial: topic %q: %s", e.Topic, e.Reason) }
+
+// TargetError reports a target that is malformed.
+type TargetError struct {
+	Target string // what is wrong, as it was given
+	Reason string // what is wrong with it
+}
+
+// Error quotes the target and says what is wrong with it.
+func (e *TargetError) Error() string { return fmt.Sprintf("espial: target %q %s", e.Target, e.Reason) }
+
+// UndeliveredError reports an event that was published, and not to all for whom it was
+// or without all the confirmations that its publisher waited for.
+type UndeliveredError struct {
+	Delivered int       // members that it was sent to, or that confirmed it
+	Wanted    int       // how many it should be
+	Missing   []Missing // who was meant besides, and why it is missing
+}
+
+// Missing is a member that did not get an event or did not confirm it.
+type Missing struct {
+	ID  NodeID // who is missing
+	Err error  // [ErrNoMember], [ErrNoSubscriber], [ErrClosed] or the error of the context
+}
+
+// Error counts the members and says of each that is missing why.
+func (e *UndeliveredError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "espial: %d of %d members have the event", e.Delivered, e.Wanted)
+	for i, m := range e.Missing {
+		sep := ","
+		if i == 0 {
+			sep = "; missing:"
+		}
+		fmt.Fprintf(&b, "%s %s (%s)", sep, m.ID.Short(), strings.TrimPrefix(m.Err.Error(), "espial: "))
+	}
+	return b.String()
+}
+
+// Unwrap returns why the members are missing, so that [errors.Is] finds any of the causes.
+func (e *UndeliveredError) Unwrap() []error {
+	var errs []error
+	for _, m := range e.Missing {
+		errs = append(errs, m.Err)
+	}
+	return errs
+}
 
 // RejectedError reports that every node that answered refused this one.
 type RejectedError struct {

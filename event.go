@@ -18,7 +18,7 @@ type Event struct {
 	From   Sender    // who published it
 	Seq    uint64    // the number that From gave it; broadcasts and direct events count apart
 	Data   []byte    // the payload; it belongs to the receiver, unless ReuseData is set
-	Direct bool      // it was sent to this node alone
+	Direct bool      // it was sent to chosen members, not broadcast
 	At     time.Time // when it reached this node
 	Term   uint64    // the reign in which From published it with [Term.Publish]; 0 for none
 	codec  uint8
@@ -69,70 +69,3 @@ func (e *DecodeError) Error() string {
 
 // Unwrap returns what the codec said.
 func (e *DecodeError) Unwrap() error { return e.Err }
-
-// Target says which members an event is for.
-type Target struct {
-	kind targetKind
-	id   NodeID
-}
-
-type targetKind uint8
-
-const (
-	targetAll targetKind = iota
-	targetOthers
-	targetOnly
-)
-
-// All is every member, this node included. It is the default.
-func All() Target { return Target{} }
-
-// Others is every member but this node.
-func Others() Target { return Target{kind: targetOthers} }
-
-// Only is the one member id, which may be this node. Such events are direct: they
-// are numbered apart from broadcasts, and a reader that falls behind makes Publish
-// wait.
-func Only(id NodeID) Target { return Target{kind: targetOnly, id: id} }
-
-// Policy says what happens to an event that finds the queue of a subscription full.
-type Policy uint8
-
-// The policies.
-const (
-	// Auto is Block for direct events and DropOldest for broadcasts. It is the default.
-	Auto Policy = iota
-	// Block makes the sender's Publish wait for room; a broadcast waits 2 s at most,
-	// then this node loses what its queue could not take and the reader is told.
-	Block
-	// DropOldest drops the oldest events of the queue and tells the reader how many.
-	DropOldest
-	// Fail ends the subscription with a [LaggedError].
-	Fail
-)
-
-// SubscribeOption changes one subscription.
-type SubscribeOption func(*subscription)
-
-type subscription struct {
-	queueMax int
-	policy   Policy
-	reuse    bool
-}
-
-// QueueMax bounds the events that wait for the reader. Default 1,024, at least 1.
-func QueueMax(events int) SubscribeOption {
-	return func(s *subscription) { s.queueMax = events }
-}
-
-// ReuseData makes Data of an event valid only until the loop's next step: the memory is
-// used again. It spares a reader that keeps no payload an allocation for each batch of
-// events, which at millions a second is a tenth of the work.
-func ReuseData() SubscribeOption {
-	return func(s *subscription) { s.reuse = true }
-}
-
-// WithPolicy sets what happens when the queue is full. Default [Auto].
-func WithPolicy(p Policy) SubscribeOption {
-	return func(s *subscription) { s.policy = p }
-}

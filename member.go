@@ -1,8 +1,11 @@
 package espial
 
 import (
+	"context"
 	"encoding/json"
+	"iter"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/espial-go/espial/internal/ident"
@@ -105,6 +108,25 @@ type Peer struct {
 	Since         time.Time      // when the link came up
 	SentBytes     uint64         // before encryption
 	ReceivedBytes uint64         // after decryption
+	node          *Node
+}
+
+// Publish publishes to the peer alone: it is [Node.Publish] with [Only].
+func (p Peer) Publish(ctx context.Context, topic string, data []byte) error {
+	if p.node == nil {
+		return ErrClosed
+	}
+	return p.node.Publish(ctx, topic, data, Only(p.ID))
+}
+
+// Subscribe yields the peer's events alone: it is [Node.Subscribe] with [From].
+func (p Peer) Subscribe(
+	ctx context.Context, pattern string, opts ...SubscribeOption,
+) iter.Seq2[Event, error] {
+	if p.node == nil {
+		return func(yield func(Event, error) bool) { yield(Event{}, ErrClosed) }
+	}
+	return p.node.Subscribe(ctx, pattern, append(slices.Clip(opts), From(Only(p.ID)))...)
 }
 
 // MarshalJSON returns the stable shape that the command espial peers prints.

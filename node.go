@@ -13,11 +13,6 @@ import (
 
 	"github.com/espial-go/espial/internal/control"
 	"github.com/espial-go/espial/internal/engine"
-	"github.com/espial-go/espial/internal/frame"
-	"github.com/espial-go/espial/internal/glob"
-	"github.com/espial-go/espial/internal/ident"
-	"github.com/espial-go/espial/internal/mailbox"
-	"github.com/espial-go/espial/internal/session"
 )
 
 // Version is the version of this library.
@@ -33,6 +28,7 @@ type Node struct {
 	socket  *control.Server
 
 	topic atomic.Pointer[string] // the last one that was checked: events come in droves
+	turn  atomic.Uint64          // of [Target.One]
 
 	stop   context.CancelFunc // ends the node without a goodbye's wait
 	ended  chan struct{}      // closed when every goroutine of the node is gone
@@ -88,7 +84,7 @@ func (n *Node) Peers() iter.Seq[Peer] {
 	peers := n.eng.Peers()
 	return func(yield func(Peer) bool) {
 		for _, p := range peers {
-			if !yield(peer(p)) {
+			if !yield(n.peer(p)) {
 				return
 			}
 		}
@@ -162,84 +158,6 @@ func (n *Node) WaitFor(ctx context.Context, count int) error {
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// Publish sends data under topic to the members that targets name, one at most;
-// none means [All]. It returns when the event is accepted into the queues of the
-// links: waiting for room, if a receiver is slow, until ctx ends. data may be reused
-// then.
-//
-// It returns a [TopicError] for a malformed or reserved topic, [ErrTooLarge],
-// [ErrNoMember], [ErrClosed] or ctx's error; in all these cases nothing was sent.
-func (n *Node) Publish(ctx context.Context, topic string, data []byte, targets ...Target) error {
-	return n.publish(ctx, session.Message{Topic: topic, Codec: codecRaw, Payload: data}, targets)
-}
-
-// publish is Publish for any codec and any reign.
-func (n *Node) publish(ctx context.Context, m session.Message, targets []Target) error {
-	if last := n.topic.Load(); last == nil || *last != m.Topic {
-		if err := checkTopic(m.Topic); err != nil {
-			return err
-		}
-		checked := m.Topic // a copy, or every call would move its argument to the heap
-		n.topic.Store(&checked)
-	}
-	if len(m.Payload) > n.cfg.EventMax {
-		return tooLarge(len(m.Payload), n.cfg.EventMax)
-	}
-	to := Target{}
-	switch len(targets) {
-	case 0:
-	case 1:
-		to = targets[0]
-	default:
-		return errTargets
-	}
-	m.Class = frame.ClassReliable
-	if to.kind == targetOnly {
-		return n.public(n.eng.Exchange().Direct(ctx, ident.NodeID(to.id), m))
-	}
-	return n.public(n.eng.Exchange().Broadcast(ctx, to.kind == targetOthers, m))
-}
-
-// Subscribe yields the events whose topics match pattern, until ctx or the node
-// ends. In a pattern the word * stands for one word and > at the end for one or
-// more: orders.* or orders.>.
-//
-// A broadcast that arrives while 1,024 events wait pushes out the oldest, and the
-// loop gets a [LaggedError] with the exact count in its place; a direct event makes
-// its sender wait. [QueueMax] and [WithPolicy] change that. A malformed or reserved
-// pattern is yielded once as a [TopicError], and [ErrClosed] by a node that ended before.
-func (n *Node) Subscribe(
-	ctx context.Context, pattern string, opts ...SubscribeOption,
-) iter.Seq2[Event, error] {
-	var s subscription
-	for _, o := range opts {
-		o(&s)
-	}
-	q, err := n.queue(pattern, s)
-	if err != nil {
-		return func(yield func(Event, error) bool) { yield(Event{}, err) }
-	}
-	unregister := context.AfterFunc(ctx, q.Close)
-	return func(yield func(Event, error) bool) {
-		defer q.Close()
-		defer unregister()
-		deliver(ctx, q, s.reuse, yield)
-	}
-}
-
-// queue registers a subscription.
-func (n *Node) queue(pattern string, s subscription) (*mailbox.Queue, error) {
-	if err := glob.CheckPattern(pattern); err != nil {
-		return nil, topicError(pattern, err)
-	}
-	if glob.Reserved(pattern) {
-		return nil, &TopicError{Topic: pattern, Reason: reservedReason}
-	}
-	o := mailbox.Options{MessagesMax: s.queueMax, Policy: policy(s.policy)}
-	q, err := n.eng.Exchange().Subscribe(pattern, o)
-	return q, n.public(err)
 }
 
 // SetMetadata replaces what the node says of itself; every member gets an

@@ -57,12 +57,15 @@ func asFailure(err error) *failure {
 	if _, ok := errors.AsType[*espial.TopicError](err); ok {
 		return &failure{codeUsage, text}
 	}
+	if _, ok := errors.AsType[*espial.TargetError](err); ok {
+		return &failure{codeUsage, text}
+	}
 	if e, ok := errors.AsType[*espial.RejectedError](err); ok { // also where a deadline came with it
 		return &failure{codeRefused, strings.TrimPrefix(e.Error(), "espial: ")}
 	}
 	if e, ok := errors.AsType[*control.Error](err); ok {
 		code := codeNo
-		if e.Code == codeTopic {
+		if e.Code == codeTopic || e.Code == codeTarget {
 			code = codeUsage
 		}
 		return &failure{code, strings.TrimPrefix(e.Text, "espial: ")}
@@ -74,9 +77,11 @@ func asFailure(err error) *failure {
 	return &failure{codeNo, text}
 }
 
-// Codes that a node answers for a malformed or reserved topic and for too much data.
+// Codes that a node answers for a malformed or reserved topic, a malformed target and too
+// much data.
 const (
 	codeTopic    = "topic"
+	codeTarget   = "target"
 	codeTooLarge = "too_large"
 )
 

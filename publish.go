@@ -1,0 +1,145 @@
+package espial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/espial-go/espial/internal/exchange"
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/session"
+)
+
+// receiptsMax is how many members one event may ask for a confirmation.
+const receiptsMax = 256
+
+// Publish sends data under topic to the members that targets name, one target at most;
+// none means [All]. It returns when the event is accepted into the queues of the
+// links: waiting for room, if a receiver is slow, until ctx ends; with [Target.Queued] and
+// [Target.Handled] it waits for the members. data may be reused then.
+//
+// It returns a [TopicError] for a malformed or reserved topic, a [TargetError],
+// [ErrTooLarge], [ErrNoMember] where the target means nobody, [ErrTooManyReceipts],
+// [ErrClosed] or ctx's error; in all these cases nothing was sent. An [UndeliveredError] says
+// which of several members it was not sent to, or who has not confirmed it.
+func (n *Node) Publish(ctx context.Context, topic string, data []byte, targets ...Target) error {
+	return n.publish(ctx, session.Message{Topic: topic, Codec: codecRaw, Payload: data}, targets)
+}
+
+// publish is Publish for any codec and any reign.
+func (n *Node) publish(ctx context.Context, m session.Message, targets []Target) error {
+	if last := n.topic.Load(); last == nil || *last != m.Topic {
+		if err := checkTopic(m.Topic); err != nil {
+			return err
+		}
+		checked := m.Topic // a copy, or every call would move its argument to the heap
+		n.topic.Store(&checked)
+	}
+	if len(m.Payload) > n.cfg.EventMax {
+		return tooLarge(len(m.Payload), n.cfg.EventMax)
+	}
+	m.Class = frame.ClassReliable
+	if len(targets) == 0 {
+		return n.public(n.eng.Exchange().Broadcast(ctx, false, m, nil))
+	}
+	if len(targets) > 1 {
+		return errTargets
+	}
+	t := &targets[0]
+	switch {
+	case t.kind == targetOnly && t.wish == frame.WishNone && t.enough == 0:
+		return n.public(n.eng.Exchange().Direct(ctx, ident.NodeID(t.id), m, nil))
+	case t.broadcast() && t.wish == frame.WishNone && t.enough == 0:
+		return n.public(n.eng.Exchange().Broadcast(ctx, t.kind == targetOthers, m, nil))
+	}
+	return n.publishTo(ctx, m, t)
+}
+
+// publishTo is publish for targets that mean several members, or want to hear of them.
+func (n *Node) publishTo(ctx context.Context, m session.Message, t *Target) error {
+	if err := t.check(); err != nil {
+		return err
+	}
+	ids := n.members(t)
+	switch {
+	case len(ids) == 0 && t.kind == targetLeader:
+		return ErrNoLeader
+	case len(ids) == 0:
+		return ErrNoMember
+	}
+	var r *exchange.Receipts
+	if t.wish != frame.WishNone {
+		if len(ids) > receiptsMax {
+			return fmt.Errorf("%w: %d members, limit %d", ErrTooManyReceipts, len(ids), receiptsMax)
+		}
+		r = n.eng.Exchange().Receipts(t.wish)
+	}
+	var missing []Missing
+	if t.broadcast() {
+		if err := n.eng.Exchange().Broadcast(ctx, t.kind == targetOthers, m, r); err != nil {
+			return n.public(err)
+		}
+	} else {
+		missing = n.direct(ctx, m, ids, r)
+		if len(missing) == len(ids) && len(ids) == 1 {
+			return missing[0].Err
+		}
+	}
+	switch {
+	case r != nil:
+		return n.confirmed(ctx, t, r, missing)
+	case len(missing) > 0:
+		return &UndeliveredError{Delivered: len(ids) - len(missing), Wanted: len(ids), Missing: missing}
+	}
+	return nil
+}
+
+// direct sends m to each of the members, first to those that have room, and returns whom
+// it was not sent to.
+func (n *Node) direct(
+	ctx context.Context, m session.Message, ids []ident.NodeID, r *exchange.Receipts,
+) (missing []Missing) {
+	var full []ident.NodeID
+	for _, id := range ids {
+		switch err := n.eng.Exchange().TryDirect(id, m, r); {
+		case errors.Is(err, session.ErrFull):
+			full = append(full, id)
+		case err != nil:
+			missing = append(missing, Missing{ID: NodeID(id), Err: n.public(err)})
+		}
+	}
+	for _, id := range full {
+		if err := n.eng.Exchange().Direct(ctx, id, m, r); err != nil {
+			missing = append(missing, Missing{ID: NodeID(id), Err: n.public(err)})
+		}
+	}
+	return missing
+}
+
+// confirmed waits for the receipts of an event that was sent to all but the missing.
+func (n *Node) confirmed(ctx context.Context, t *Target, r *exchange.Receipts, missing []Missing) error {
+	enough := t.enough
+	if enough == 0 {
+		enough = math.MaxInt
+	}
+	out, err := n.eng.Exchange().Await(ctx, r, enough)
+	for _, id := range out.Gone {
+		missing = append(missing, Missing{ID: NodeID(id), Err: ErrNoMember})
+	}
+	for _, id := range out.Open {
+		missing = append(missing, Missing{ID: NodeID(id), Err: n.public(err)})
+	}
+	have, wanted := len(out.Confirmed), t.enough
+	if wanted == 0 {
+		wanted = max(1, have+len(missing))
+	}
+	if have >= wanted {
+		return nil
+	}
+	for _, id := range out.Nobody {
+		missing = append(missing, Missing{ID: NodeID(id), Err: ErrNoSubscriber})
+	}
+	return &UndeliveredError{Delivered: have, Wanted: wanted, Missing: missing}
+}

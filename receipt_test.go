@@ -1,0 +1,199 @@
+package espial_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/espial-go/espial"
+)
+
+// missing writes who is missing as "node-1: no subscriber".
+func missing(c *cluster, err error) string {
+	u, ok := errors.AsType[*espial.UndeliveredError](err)
+	if !ok {
+		return fmt.Sprint(err)
+	}
+	words := []string{fmt.Sprint(u.Delivered)}
+	for _, m := range u.Missing {
+		for _, n := range c.nodes {
+			if n.ID() == m.ID {
+				words = append(words, n.Name()+": "+strings.TrimPrefix(m.Err.Error(), "espial: "))
+			}
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+func TestPublishWaitsForConfirmations(t *testing.T) {
+	inCluster(t, 4, func(c *cluster) {
+		ctx, cancel := context.WithCancel(c.Context())
+		defer cancel()
+		_ = c.nodes[1].Subscribe(ctx, "queued") // nobody ranges over it
+		_ = c.nodes[2].Subscribe(ctx, "queued")
+		handled := c.nodes[3].Subscribe(ctx, "handled")
+		go func() {
+			for range handled {
+				time.Sleep(time.Second)
+			}
+		}()
+		for _, tt := range []struct {
+			name, topic string
+			to          espial.Target
+			want        string // what is missing
+			took        time.Duration
+		}{
+			{"all that have a subscription", "queued", espial.All().Queued(), "<nil>", 0},
+			{"one of them", "queued", only(c.nodes[1]).Queued(), "<nil>", 0},
+			{"two", "queued", espial.Others().Queued().AtLeast(2), "<nil>", 0},
+			{
+				"three, where two have a subscription", "queued", espial.Others().Queued().AtLeast(3),
+				"2, node-3: no subscriber", 0,
+			},
+			{
+				"of one that has none", "queued", only(c.nodes[3]).Queued(),
+				"0, node-3: no subscriber", 0,
+			},
+			{"a reader that takes a second", "handled", espial.Others().Handled().AtLeast(1), "<nil>", time.Second},
+			{"all readers there are", "handled", espial.All().Handled(), "<nil>", time.Second},
+			{"by name", "handled", espial.Named("node-3").Handled(), "<nil>", time.Second},
+			{
+				"what nobody reads", "queued", espial.Others().Handled(),
+				"0, node-1: context deadline exceeded, node-2: context deadline exceeded, node-3: no subscriber",
+				5 * time.Second,
+			},
+		} {
+			deadline, cancel := context.WithTimeout(c.Context(), 5*time.Second)
+			began := time.Now()
+			err := c.nodes[0].Publish(deadline, tt.topic, []byte("x"), tt.to)
+			took := time.Since(began)
+			cancel()
+			got := missing(c, err)
+			if strings.HasPrefix(tt.want, "0, node-1") { // in the order of their IDs
+				got = strings.Join([]string{"0", part(got, "node-1"), part(got, "node-2"), part(got, "node-3")}, ", ")
+			}
+			if got != tt.want {
+				c.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+			}
+			if took < tt.took || took > tt.took+100*time.Millisecond {
+				c.Errorf("%s: took %v, want %v", tt.name, took, tt.took)
+			}
+		}
+	})
+}
+
+// part returns the part of a list that begins with a word.
+func part(list, word string) string {
+	for p := range strings.SplitSeq(list, ", ") {
+		if strings.HasPrefix(p, word) {
+			return p
+		}
+	}
+	return "nothing about " + word
+}
+
+// TestOneDeadAndOneSlow is case C08: Publish returns with its context and names both; who
+// dies is known at once to a publisher who waits for nobody else.
+func TestOneDeadAndOneSlow(t *testing.T) {
+	inCluster(t, 5, func(c *cluster) {
+		for i := 1; i < 5; i++ {
+			events := c.nodes[i].Subscribe(c.Context(), "orders.*")
+			if i == 1 {
+				continue // has it, and never comes back
+			}
+			go func() {
+				for range events {
+				}
+			}()
+		}
+		deadline, cancel := context.WithTimeout(c.Context(), 10*time.Second)
+		defer cancel()
+		c.net.Down(ip(4))
+		began := time.Now()
+		err := c.nodes[0].Publish(deadline, "orders.placed", nil, only(c.nodes[4]).Handled())
+		if took := time.Since(began); !errors.Is(err, espial.ErrNoMember) || took > time.Second {
+			c.Errorf("a member that died: %v after %v", err, took)
+		}
+		c.net.Partition([]netip.Addr{ip(3)})
+		began = time.Now()
+		err = c.nodes[0].Publish(deadline, "orders.placed", nil, espial.Others().Handled())
+		u, ok := errors.AsType[*espial.UndeliveredError](err)
+		if !ok || u.Delivered != 1 || len(u.Missing) != 2 {
+			c.Fatalf("one is cut off, one is slow: %v", err)
+		}
+		if got := part(missing(c, err), "node-1"); got != "node-1: context deadline exceeded" {
+			c.Errorf("the slow one: %s", got)
+		}
+		if got := part(missing(c, err), "node-3"); got != "node-3: no such member" {
+			c.Errorf("the one that is cut off: %s", got)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			c.Errorf("Publish took %v, its context 10s", took)
+		}
+	})
+}
+
+// TestConfirmationsSurviveResets: the link breaks between an event and its receipt, again
+// and again, and no publisher waits in vain.
+func TestConfirmationsSurviveResets(t *testing.T) {
+	inCluster(t, 2, func(c *cluster) {
+		events := c.nodes[1].Subscribe(c.Context(), "orders.*")
+		go func() {
+			for range events {
+			}
+		}()
+		ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+		defer cancel()
+		done := make(chan error)
+		const publishers, each = 4, 500
+		for range publishers {
+			go func() {
+				for range each {
+					if err := c.nodes[0].Publish(ctx, "orders.placed", nil, espial.Others().Handled()); err != nil {
+						done <- err
+						return
+					}
+				}
+				done <- nil
+			}()
+		}
+		stop := time.NewTicker(100 * time.Millisecond)
+		defer stop.Stop()
+		resets := 0
+		for ended := 0; ended < publishers; {
+			select {
+			case err := <-done:
+				if err != nil {
+					c.Error(err)
+				}
+				ended++
+			case <-stop.C:
+				c.net.Reset(ip(0), ip(1))
+				resets++
+			}
+		}
+		if resets < 3 {
+			c.Errorf("%d resets while the events were under way", resets)
+		}
+		synctest.Wait()
+	})
+}
+
+func TestAnUndeliveredErrorNamesItsCauses(t *testing.T) {
+	err := error(&espial.UndeliveredError{Delivered: 2, Wanted: 4, Missing: []espial.Missing{
+		{ID: espial.NodeID{}, Err: espial.ErrNoMember}, {ID: espial.NodeID{}, Err: context.Canceled},
+	}})
+	want := "espial: 2 of 4 members have the event; missing: aaaaaaaaaaaaaaaa (no such member), " +
+		"aaaaaaaaaaaaaaaa (context canceled)"
+	if err.Error() != want {
+		t.Errorf("Error() = %q, want %q", err, want)
+	}
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, espial.ErrNoMember) {
+		t.Error("it does not wrap its causes")
+	}
+}

@@ -1,0 +1,129 @@
+package espial
+
+import (
+	"context"
+	"iter"
+
+	"github.com/espial-go/espial/internal/core"
+	"github.com/espial-go/espial/internal/glob"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/mailbox"
+)
+
+// Policy says what happens to an event that finds the queue of a subscription full.
+type Policy uint8
+
+// The policies.
+const (
+	// Auto is Block for direct events and DropOldest for broadcasts. It is the default.
+	Auto Policy = iota
+	// Block makes the sender's Publish wait for room; a broadcast waits 2 s at most,
+	// then this node loses what its queue could not take and the reader is told.
+	Block
+	// DropOldest drops the oldest events of the queue and tells the reader how many.
+	DropOldest
+	// Fail ends the subscription with a [LaggedError].
+	Fail
+)
+
+// SubscribeOption changes one subscription.
+type SubscribeOption func(*subscription)
+
+type subscription struct {
+	queueMax int
+	policy   Policy
+	reuse    bool
+	direct   bool
+	from     *Target // nil for everybody
+}
+
+// QueueMax bounds the events that wait for the reader. Default 1,024, at least 1.
+func QueueMax(events int) SubscribeOption {
+	return func(s *subscription) { s.queueMax = events }
+}
+
+// ReuseData makes Data of an event valid only until the loop's next step: the memory is
+// used again. It spares a reader that keeps no payload an allocation for each batch of
+// events, which at millions a second is a tenth of the work.
+func ReuseData() SubscribeOption {
+	return func(s *subscription) { s.reuse = true }
+}
+
+// WithPolicy sets what happens when the queue is full. Default [Auto].
+func WithPolicy(p Policy) SubscribeOption {
+	return func(s *subscription) { s.policy = p }
+}
+
+// From limits the subscription to events of the members that t means when they arrive, and
+// to the losses of their events. What t says about one of them, or about confirmations,
+// has no meaning here.
+func From(t Target) SubscribeOption {
+	return func(s *subscription) { s.from = &t }
+}
+
+// DirectOnly limits the subscription to events that were not broadcast.
+func DirectOnly() SubscribeOption {
+	return func(s *subscription) { s.direct = true }
+}
+
+// Subscribe yields the events whose topics match pattern, until ctx or the node
+// ends. In a pattern the word * stands for one word and > at the end for one or
+// more: orders.* or orders.>.
+//
+// A broadcast that arrives while 1,024 events wait pushes out the oldest, and the
+// loop gets a [LaggedError] with the exact count in its place; a direct event makes
+// its sender wait. [QueueMax] and [WithPolicy] change that. A malformed or reserved
+// pattern is yielded once as a [TopicError], and [ErrClosed] by a node that ended before.
+func (n *Node) Subscribe(
+	ctx context.Context, pattern string, opts ...SubscribeOption,
+) iter.Seq2[Event, error] {
+	var s subscription
+	for _, o := range opts {
+		o(&s)
+	}
+	q, err := n.queue(pattern, s)
+	if err != nil {
+		return func(yield func(Event, error) bool) { yield(Event{}, err) }
+	}
+	unregister := context.AfterFunc(ctx, q.Close)
+	return func(yield func(Event, error) bool) {
+		defer q.Close()
+		defer unregister()
+		deliver(ctx, q, s.reuse, yield)
+	}
+}
+
+// queue registers a subscription.
+func (n *Node) queue(pattern string, s subscription) (*mailbox.Queue, error) {
+	if err := glob.CheckPattern(pattern); err != nil {
+		return nil, topicError(pattern, err)
+	}
+	if glob.Reserved(pattern) {
+		return nil, &TopicError{Topic: pattern, Reason: reservedReason}
+	}
+	o := mailbox.Options{MessagesMax: s.queueMax, Policy: policy(s.policy), DirectOnly: s.direct}
+	if s.from != nil {
+		if err := s.from.check(); err != nil {
+			return nil, err
+		}
+		o.From = func(id ident.NodeID) bool { return n.isMeant(s.from, id) }
+	}
+	q, err := n.eng.Exchange().Subscribe(pattern, o)
+	return q, n.public(err)
+}
+
+// isMeant reports whether t means the member with that ID now.
+func (n *Node) isMeant(t *Target, id ident.NodeID) bool {
+	if t.kind == targetOnly {
+		return NodeID(id) == t.id
+	}
+	view := n.eng.View()
+	for i := range view.Members {
+		if m := &view.Members[i]; m.Record.ID == id {
+			return t.means(n, m)
+		}
+	}
+	gone := core.Member{}
+	gone.Record.ID = id
+	return t.means(n, &gone)
+}
