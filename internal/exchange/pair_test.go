@@ -3,6 +3,7 @@ package exchange_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -284,9 +285,11 @@ func TestForgedTopicsAreDropped(t *testing.T) {
 	}
 }
 
-// TestTheWayOfAnEventAllocatesNothing: publish, write, read, deliver, take and acknowledge.
+// TestTheWayOfAnEventAllocatesNothing: publish, write, read, deliver, take and acknowledge,
+// which costs one frame where all that a node has for itself is taken at once.
 func TestTheWayOfAnEventAllocatesNothing(t *testing.T) {
 	a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+	a.run(t.Context())
 	q := b.subscribe(mailbox.Options{})
 	w := link(t, a, b)
 	m := message("orders.placed", 1, 128)
@@ -317,12 +320,13 @@ func TestTheWayOfAnEventAllocatesNothing(t *testing.T) {
 		for i := range batch {
 			q.Reuse(batch[i].Data)
 		}
+		runtime.Gosched() // to the loop of a, or the log would fill up with its own copies
 	}
 	for range 100 {
 		turn()
 	}
-	if n := testing.AllocsPerRun(200, turn); n != 0 {
-		t.Errorf("200 messages cost %v allocations, want none", n)
+	if n := testing.AllocsPerRun(200, turn); n > 1 {
+		t.Errorf("200 messages cost %v allocations, want one at most, for an ACKED", n)
 	}
 }
 

@@ -316,11 +316,7 @@ func TestPublishersWaitForRoom(t *testing.T) {
 		end  func(a *node, w *wire, cancel context.CancelCauseFunc)
 		want error
 	}{
-		{"until it is there", func(_ *node, w *wire, _ context.CancelCauseFunc) {
-			w.carry()
-			time.Sleep(20 * time.Millisecond) // for the acknowledgement
-			w.carry()
-		}, nil},
+		{"until it is there", func(_ *node, w *wire, _ context.CancelCauseFunc) { w.carry() }, nil},
 		{"until the context ends", func(_ *node, _ *wire, cancel context.CancelCauseFunc) { cancel(cause) }, cause},
 		{"until the node ends", func(a *node, _ *wire, _ context.CancelCauseFunc) { a.Close() }, exchange.ErrClosed},
 		{"until the member is gone", func(a *node, _ *wire, _ context.CancelCauseFunc) { a.SetMembers(nil) }, exchange.ErrNoMember},
@@ -343,6 +339,10 @@ func TestPublishersWaitForRoom(t *testing.T) {
 				}
 				began := time.Now()
 				tt.end(a, w, cancel)
+				if tt.want == nil {
+					time.Sleep(20 * time.Millisecond) // for the acknowledgement
+					w.carry()
+				}
 				if err := <-done; !errors.Is(err, tt.want) {
 					t.Errorf("Direct = %v, want %v", err, tt.want)
 				}
