@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
@@ -111,17 +110,22 @@ func BenchmarkDeliver(b *testing.B) {
 func BenchmarkTwoGoroutines(b *testing.B) {
 	p := newPipe(b, 100, 128, mailbox.Options{MessagesMax: 10_000, Policy: mailbox.Block})
 	ctx, cancel := context.WithCancel(b.Context())
+	room := make(chan struct{}, 1) // there may be some
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for ctx.Err() == nil {
 			p.read(ctx, true)
+			select {
+			case room <- struct{}{}:
+			default:
+			}
 		}
 	})
 	b.ReportAllocs()
 	b.SetBytes(100 * 128)
 	for b.Loop() {
 		for p.q.Len() > 10_000 { // the sender's window
-			time.Sleep(time.Microsecond)
+			<-room
 		}
 		p.deliver()
 	}
