@@ -84,27 +84,25 @@ func TestRemoteShowsIPv4AsIPv4(t *testing.T) {
 // A stranger who dawdles is gone after 5 s, at whatever point he does it.
 func TestSetupDeadline(t *testing.T) {
 	tests := []struct {
-		name   string
-		dawdle func(nc net.Conn)
+		name string
+		sent [][]byte // every two seconds
 	}{
-		{"nothing is sent", func(net.Conn) {}},
-		{"one byte in two seconds", func(nc net.Conn) {
-			for _, b := range []byte{22, 3, 1, 0} {
-				if _, err := nc.Write([]byte{b}); err != nil {
-					return
-				}
-				time.Sleep(2 * time.Second)
-			}
-		}},
-		{"a record of TLS that never ends", func(nc net.Conn) {
-			_, _ = nc.Write([]byte{22, 3, 1, 64, 0, 1})
-		}},
+		{"nothing is sent", nil},
+		{"one byte in two seconds", [][]byte{{22}, {3}, {1}, {0}}},
+		{"a record of TLS that never ends", [][]byte{{22, 3, 1, 64, 0, 1}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, n *memnet.Network) {
 				dialed, accepted := sockets(t, n)
-				go tt.dawdle(dialed)
+				go func() {
+					for _, b := range tt.sent {
+						if _, err := dialed.Write(b); err != nil {
+							return
+						}
+						time.Sleep(2 * time.Second)
+					}
+				}()
 				start := time.Now()
 				_, err := link.Handshake(t.Context(), accepted, link.Acceptor, newIdentity(t, 2))
 				if took := time.Since(start); err == nil || took != 5*time.Second {

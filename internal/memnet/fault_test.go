@@ -176,22 +176,24 @@ func TestAKilledProcessIsSeenAsResetsAndRefusals(t *testing.T) {
 
 func TestAResetInFlightIsLostInACut(t *testing.T) {
 	tests := []struct {
-		name  string
-		reset func(n *memnet.Network, a, b net.Conn)
+		name   string
+		killed bool
 	}{
-		{"of a killed process", func(n *memnet.Network, _, _ net.Conn) { n.Down(ipB) }},
-		{"of an end that was closed long ago", func(_ *memnet.Network, a, b net.Conn) {
-			b.Close()
-			time.Sleep(time.Second)
-			_, _ = a.Write([]byte("x"))
-			time.Sleep(time.Millisecond + 1)
-		}},
+		{"of a killed process", true},
+		{"of an end that was closed long ago", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, time.Millisecond, func(t *testing.T, n *memnet.Network) {
 				a, b, _ := dial(t, n, ipA, ipB)
-				tt.reset(n, a, b)
+				if tt.killed {
+					n.Down(ipB)
+				} else {
+					b.Close()
+					time.Sleep(time.Second)
+					_, _ = a.Write([]byte("x"))
+					time.Sleep(time.Millisecond + 1)
+				}
 				n.CutOneWay(ipB, ipA)
 				time.Sleep(time.Second)
 				n.Heal()
