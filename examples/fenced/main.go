@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"time"
@@ -30,14 +31,15 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	c := espial.Config{Cluster: "fenced", Election: espial.Quorum(3)}
-	if err := fenced(ctx, c, os.Args[1]); err != nil {
+	if err := fenced(ctx, c, os.Args[1], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-// fenced runs a node that counts in the file at path whenever it leads, until ctx ends.
-func fenced(ctx context.Context, c espial.Config, path string) error {
+// fenced runs a node that counts in the file at path whenever it leads, and says so on w, until
+// ctx ends.
+func fenced(ctx context.Context, c espial.Config, path string, w io.Writer) error {
 	k, err := openCounter(ctx, path)
 	if err != nil {
 		return err
@@ -48,9 +50,9 @@ func fenced(ctx context.Context, c espial.Config, path string) error {
 		return err
 	}
 	for term := range n.Terms(ctx) { //nolint:contextcheck // a term is a context, made from ctx
-		switch err := count(term, k); {
+		switch err := count(term, k, w); {
 		case errors.Is(err, errStale):
-			fmt.Println("refused:", err) // another one leads, which this node will hear soon
+			fmt.Fprintln(w, "refused:", err) // another one leads, which this node will hear soon
 		case err != nil && term.Err() == nil:
 			return errors.Join(err, n.Close())
 		}
@@ -61,7 +63,7 @@ func fenced(ctx context.Context, c espial.Config, path string) error {
 }
 
 // count counts on from what the file says, until the term is over or a write is refused.
-func count(term *espial.Term, k *counter) error {
+func count(term *espial.Term, k *counter, w io.Writer) error {
 	value, err := k.take(term, term.Token)
 	if err != nil {
 		return err
@@ -73,7 +75,7 @@ func count(term *espial.Term, k *counter) error {
 		if err := k.put(term, term.Token, value); err != nil {
 			return err
 		}
-		fmt.Println("counted to", value, "with token", term.Token)
+		fmt.Fprintln(w, "counted to", value, "with token", term.Token)
 		select {
 		case <-time.After(every):
 		case <-term.Done():
