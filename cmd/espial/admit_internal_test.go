@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"net/netip"
@@ -104,47 +105,66 @@ func TestAdmitEndsWithItsDeadlineAndAllThatItStarted(t *testing.T) {
 	}()
 	select {
 	case <-ended:
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		t.Error("what the command started still runs")
 	}
 }
 
+// Six commands say in and out, one after the other, through a pipe, and each waits in between
+// until it may go on.
 func TestAdmitRunsFourAtOnce(t *testing.T) {
 	shell(t)
-	dir := t.TempDir()
-	// Each command says that it is there and waits until it may go.
-	g := newGatekeeper("mktemp -p " + dir + " in.XXXXXX >/dev/null; until test -e " + dir + "/go; do sleep 0.01; done")
+	said, may := fifo(t, "said"), fifo(t, "may")
+	if err := said.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	g := newGatekeeper(fmt.Sprintf("echo in >%s; read go <%s; echo out >%s", said.Name(), may.Name(), said.Name()))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
-			if err := g.admit(t.Context(), espial.Verified{}, espial.Claimed{}); err != nil {
+			if err := g.admit(ctx, espial.Verified{}, espial.Claimed{}); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	running := func() int {
-		names, err := filepath.Glob(filepath.Join(dir, "in.*"))
-		if err != nil {
-			t.Fatal(err)
+	lines := bufio.NewScanner(said)
+	running, most := 0, 0
+	for n := 0; n < 12 && lines.Scan(); n++ {
+		if lines.Text() == "out" {
+			running--
+			continue
 		}
-		return len(names)
+		if running++; running == 4 && most < 4 {
+			late, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := g.admit(late, espial.Verified{}, espial.Claimed{}); err == nil {
+				t.Error("a newcomer beyond the limit was admitted at its deadline")
+			}
+			_, _ = may.WriteString(strings.Repeat("go\n", 6))
+		}
+		most = max(most, running)
 	}
-	for limit := time.Now().Add(5 * time.Second); running() < 4 && time.Now().Before(limit); {
-		time.Sleep(5 * time.Millisecond) // other processes do not tell when they are there
-	}
-	late, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := g.admit(late, espial.Verified{}, espial.Claimed{}); err == nil {
-		t.Error("a newcomer beyond the limit was admitted at its deadline")
-	}
-	if n := running(); n != 4 {
-		t.Errorf("%d commands run at once, want 4", n)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
-		t.Fatal(err)
+	if err := lines.Err(); err != nil || most != 4 || running != 0 {
+		t.Errorf("%d commands ran at once, want 4; %d still run: %v", most, running, err)
+		cancel()
 	}
 	wg.Wait()
-	if n := running(); n != 6 {
-		t.Errorf("%d commands ran, want 6", n)
+}
+
+// fifo makes a named pipe that is open to read and to write, so that nobody waits for the
+// other end.
+func fifo(t *testing.T, name string) *os.File {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := exec.Command("mkfifo", path).Run(); err != nil {
+		t.Skipf("no mkfifo: %v", err)
 	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
 }
