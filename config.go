@@ -11,7 +11,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/glob"
+	"github.com/espial-go/espial/internal/session"
 )
 
 // Config holds the settings of a [Node]. The zero value of every field but
@@ -117,11 +119,7 @@ type Multicast struct {
 // Limits of [Config].
 const (
 	seedsMax        = 256
-	metaPairsMax    = 256
-	metaBytesMax    = 16 << 10
 	suspectAfterMin = 100 * time.Millisecond
-	eventMaxDefault = 1 << 20
-	eventMaxMax     = 64 << 20
 	defaultPort     = 27272
 )
 
@@ -145,7 +143,7 @@ func (c Config) withDefaults(hostname string) (Config, error) {
 		c.RemoveAfter = 3 * c.SuspectAfter
 	}
 	if c.EventMax == 0 {
-		c.EventMax = eventMaxDefault
+		c.EventMax = session.EventMaxDefault
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -171,8 +169,9 @@ func (c Config) check() error {
 		return outOfRange("SuspectAfter", "is %v, must be at least %v", c.SuspectAfter, suspectAfterMin)
 	case c.RemoveAfter < 2*c.SuspectAfter:
 		return outOfRange("RemoveAfter", "is %v, must be at least twice SuspectAfter", c.RemoveAfter)
-	case c.EventMax < 1 || c.EventMax > eventMaxMax:
-		return outOfRange("EventMax", "is %d, must be between 1 and %d bytes", c.EventMax, eventMaxMax)
+	case c.EventMax < 1 || c.EventMax > session.EventMaxMost:
+		return outOfRange("EventMax", "is %d, must be between 1 and %d bytes",
+			c.EventMax, session.EventMaxMost)
 	}
 	if err := c.Multicast.check(); err != nil {
 		return err
@@ -223,21 +222,14 @@ func checkSeeds(seeds []string) error {
 
 // checkMetadata holds the limits of metadata.
 func checkMetadata(meta map[string]string) error {
-	size := 0
-	for k, v := range meta {
-		if k == "" {
-			return &ConfigError{Field: "Metadata", Reason: "has an empty key"}
-		}
-		size += len(k) + len(v) + 2*lengthBytesMax
-	}
-	switch {
-	case len(meta) > metaPairsMax:
-		return outOfRange("Metadata", "has %d pairs, at most %d", len(meta), metaPairsMax)
-	case size > metaBytesMax:
-		return outOfRange("Metadata", "has %d bytes, at most %d", size, metaBytesMax)
+	_, unnamed := meta[""]
+	switch size := frame.MetaSize(meta); {
+	case unnamed:
+		return &ConfigError{Field: "Metadata", Reason: "has an empty key"}
+	case len(meta) > frame.MetaPairsMax:
+		return outOfRange("Metadata", "has %d pairs, at most %d", len(meta), frame.MetaPairsMax)
+	case size > frame.MetaMax:
+		return outOfRange("Metadata", "has %d bytes, at most %d", size, frame.MetaMax)
 	}
 	return nil
 }
-
-// lengthBytesMax is what the length of one key or value takes on the wire.
-const lengthBytesMax = 3

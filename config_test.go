@@ -96,6 +96,25 @@ func TestStartRefusesBadConfig(t *testing.T) {
 	}
 }
 
+// Metadata counts as it travels: 16 KiB with its lengths are taken, and reach a member.
+func TestMetadataOf16KiB(t *testing.T) {
+	const lengths = 1 + 1 + 2 // how many pairs; the key's and the value's
+	inCluster(t, 1, func(c *cluster) {
+		full := map[string]string{"k": strings.Repeat("v", 16<<10-lengths-len("k"))}
+		n := c.start(espial.Config{Metadata: full})
+		c.meet(2)
+		for m := range c.nodes[0].Members() {
+			if m.ID == n.ID() && m.Metadata["k"] != full["k"] {
+				c.Errorf("a member knows %d bytes of metadata, want %d", len(m.Metadata["k"]), len(full["k"]))
+			}
+		}
+		full["k"] += "v"
+		if err := n.SetMetadata(c.Context(), full); err == nil {
+			c.Error("SetMetadata takes a byte more than 16 KiB")
+		}
+	})
+}
+
 func TestLocalAddr(t *testing.T) {
 	for _, what := range []string{"127.0.0.0/8", "127.0.0.0/255.0.0.0"} {
 		if ip, err := espial.LocalAddr(what); err != nil || !ip.IsLoopback() {

@@ -143,7 +143,7 @@ func place(addr string) string {
 }
 
 // SetMeta replaces the metadata of this node. It fails if the record cannot be signed,
-// for one because meta exceeds the limits of [frame.CheckMeta].
+// for one because meta exceeds [frame.MetaMax].
 func (c *Core) SetMeta(now time.Time, meta map[string]string) error {
 	c.enter(now)
 	defer c.settle(now)

@@ -47,7 +47,7 @@ type Hello struct {
 	// Port is the TCP port on which the sender listens, 0 for none.
 	Port uint16
 
-	// Meta is the sender's metadata within the limits of [CheckMeta]; nil for none.
+	// Meta is the sender's metadata within [MetaMax] and [MetaPairsMax]; nil for none.
 	Meta map[string]string
 }
 

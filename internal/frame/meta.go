@@ -2,7 +2,6 @@ package frame
 
 import (
 	"encoding/binary"
-	"fmt"
 	"maps"
 	"slices"
 )
@@ -16,20 +15,14 @@ const (
 	MetaPairsMax = 256
 )
 
-// CheckMeta reports with an error that wraps [ErrTooLarge] if meta exceeds [MetaMax]
-// or [MetaPairsMax].
-func CheckMeta(meta map[string]string) error {
-	if len(meta) > MetaPairsMax {
-		return fmt.Errorf("%w: %d pairs of metadata, limit %d", ErrTooLarge, len(meta), MetaPairsMax)
-	}
+// MetaSize returns what counts against [MetaMax]: the pairs, and the lengths and the count in
+// front of them.
+func MetaSize(meta map[string]string) int {
 	size := uvarintLen(uint64(len(meta)))
 	for k, v := range meta {
 		size += uvarintLen(uint64(len(k))) + len(k) + uvarintLen(uint64(len(v))) + len(v)
 	}
-	if size > MetaMax {
-		return fmt.Errorf("%w: %d bytes of metadata, limit %d", ErrTooLarge, size, MetaMax)
-	}
-	return nil
+	return size
 }
 
 // appendMeta appends the number of pairs and the pairs in the order of their keys.

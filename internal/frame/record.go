@@ -94,7 +94,7 @@ type Record struct {
 	// Ineligible keeps the node from being elected.
 	Ineligible bool
 
-	// Meta is the node's metadata within the limits of [CheckMeta]; nil for none.
+	// Meta is the node's metadata within [MetaMax] and [MetaPairsMax]; nil for none.
 	Meta map[string]string
 
 	// Raw is the signed encoding, which is forwarded unchanged. Changing a field
