@@ -12,8 +12,8 @@
 // itself are never touched.
 //
 // It needs root and the commands ip, nft and tcpdump; where they are missing, [New] skips
-// the test and says why. Namespaces, processes and captures end with the test that made
-// them, and what a killed test run left behind is swept by the next one.
+// the test and says why. Namespaces, cgroups, processes and captures end with the test that
+// made them, and what a killed test run left behind is swept by the next one.
 //
 // Its methods fail the test themselves, so they belong on the goroutine of the test.
 package netns

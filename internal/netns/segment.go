@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const (
@@ -34,6 +35,8 @@ type Segment struct {
 	espial string // path of the binary
 	name   string // of the namespace that holds the bridge
 	hosts  []*Host
+
+	cgroups []string // that were made; they have to be empty to be removed
 }
 
 // New makes a segment with the given number of hosts, at most 250, which run the espial
@@ -57,6 +60,7 @@ func New(t T, espial string, hosts int) *Segment {
 		t.Skipf("this machine makes no network namespaces: %v: %s", err, out)
 	}
 	t.Cleanup(func() { s.remove(s.name) })
+	t.Cleanup(s.ungroup)
 	s.build(hosts)
 	return s
 }
@@ -142,6 +146,27 @@ func (s *Segment) remove(ns string) {
 	}
 }
 
+// ungroup removes the cgroups. Their processes have ended by then, of which the kernel may take
+// note a moment later.
+func (s *Segment) ungroup() {
+	for _, folder := range s.cgroups {
+		end, err := time.Now().Add(time.Second), os.Remove(folder)
+		for err != nil && time.Now().Before(end) {
+			time.Sleep(time.Millisecond)
+			err = os.Remove(folder)
+		}
+		if err != nil {
+			s.t.Errorf("remove a cgroup: %v", err)
+		}
+	}
+}
+
+// cgroups returns where Linux keeps the groups that limit processor time: those of version 1,
+// which have a tree of their own for that, then those of version 2, alone or beside the others.
+func cgroups() []string {
+	return []string{"/sys/fs/cgroup/cpu", "/sys/fs/cgroup", "/sys/fs/cgroup/unified"}
+}
+
 // netns runs ip netns.
 func netns(ctx context.Context, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandMax)
@@ -165,6 +190,11 @@ func sweep(t T) {
 	}
 	for _, dir := range orphans(os.TempDir()) {
 		_ = os.RemoveAll(filepath.Join(os.TempDir(), dir))
+	}
+	for _, root := range cgroups() {
+		for _, dir := range orphans(root) {
+			_ = os.Remove(filepath.Join(root, dir))
+		}
 	}
 }
 

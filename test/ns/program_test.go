@@ -36,6 +36,9 @@ func play(role string) error {
 		return send(ctx, count)
 	case "lead":
 		return lead(ctx, args[0])
+	case "spin":
+		spin()
+		return nil
 	case "idle":
 		return idle(args[0], args[1])
 	case "drip":
