@@ -49,7 +49,7 @@ func (n *Node) serveControl(ctx context.Context) {
 //	leader                    who leads, as espial leader prints it
 //	promote {member}          nothing, once the hand-over is under way
 //	resign                    nothing, once this node leads no more
-//	sub {pattern,count}       null once events are collected, then each Event, until there were
+//	sub {pattern,count,group} null once events are collected, then each Event, until there were
 //	                          count of them; 0 means until the client goes
 type controller struct{ n *Node }
 
@@ -184,11 +184,16 @@ func (c controller) sub(ctx context.Context, args json.RawMessage, send func(any
 	var a struct {
 		Pattern string `json:"pattern"`
 		Count   int    `json:"count"`
+		Group   string `json:"group"`
 	}
 	if err := json.Unmarshal(args, &a); err != nil {
 		return badArgs("sub needs a pattern", err)
 	}
-	events := c.n.Subscribe(ctx, a.Pattern, WithPolicy(DropOldest))
+	opts := []SubscribeOption{WithPolicy(DropOldest)}
+	if a.Group != "" {
+		opts = append(opts, Group(a.Group))
+	}
+	events := c.n.Subscribe(ctx, a.Pattern, opts...)
 	if err := send(nil); err != nil {
 		return err
 	}

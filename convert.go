@@ -25,6 +25,7 @@ import (
 const reservedReason = "the name is reserved for espial"
 
 var (
+	errGroups  = errors.New("espial: more than 16 KiB of names and patterns of groups at this node")
 	errTargets = errors.New("espial: Publish takes one target at most")
 	errCodec   = errors.New("its codec is unknown to this version")
 )
@@ -74,6 +75,8 @@ func (n *Node) public(err error) error {
 		return nil
 	case errors.Is(err, exchange.ErrNoMember):
 		return ErrNoMember
+	case errors.Is(err, exchange.ErrTooManyGroups):
+		return errGroups
 	case errors.Is(err, exchange.ErrClosed), errors.Is(err, engine.ErrClosed),
 		errors.Is(err, mailbox.ErrClosed):
 		return ErrClosed

@@ -53,7 +53,7 @@ type TopicError struct {
 // Error quotes the topic and says what is wrong with it.
 func (e *TopicError) Error() string { return fmt.Sprintf("espial: topic %q: %s", e.Topic, e.Reason) }
 
-// TargetError reports a target that is malformed.
+// TargetError reports a target, or the name of a group, that is malformed.
 type TargetError struct {
 	Target string // what is wrong, as it was given
 	Reason string // what is wrong with it

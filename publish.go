@@ -42,7 +42,7 @@ func (n *Node) publish(ctx context.Context, m session.Message, targets []Target)
 	}
 	m.Class = frame.ClassReliable
 	if len(targets) == 0 {
-		return n.public(n.eng.Exchange().Broadcast(ctx, false, m, nil))
+		return n.broadcast(ctx, m, false, nil)
 	}
 	if len(targets) > 1 {
 		return errTargets
@@ -52,9 +52,30 @@ func (n *Node) publish(ctx context.Context, m session.Message, targets []Target)
 	case t.kind == targetOnly && t.wish == frame.WishNone && t.enough == 0:
 		return n.public(n.eng.Exchange().Direct(ctx, ident.NodeID(t.id), m, nil))
 	case t.broadcast() && t.wish == frame.WishNone && t.enough == 0:
-		return n.public(n.eng.Exchange().Broadcast(ctx, t.kind == targetOthers, m, nil))
+		return n.broadcast(ctx, m, t.kind == targetOthers, nil)
 	}
 	return n.publishTo(ctx, m, t)
+}
+
+// broadcast publishes to all members or all others, and to one member of each group that
+// wants the topic.
+func (n *Node) broadcast(ctx context.Context, m session.Message, others bool, r *exchange.Receipts) error {
+	x := n.eng.Exchange()
+	if err := x.Broadcast(ctx, others, m, r); err != nil {
+		return n.public(err)
+	}
+	var missing []Missing
+	groups := x.Groups(m.Topic)
+	for _, g := range groups {
+		id, err := x.ToGroup(ctx, g, others, m, r)
+		if err != nil && !errors.Is(err, exchange.ErrNoMember) {
+			missing = append(missing, Missing{ID: NodeID(id), Err: n.public(err)})
+		}
+	}
+	if len(missing) > 0 {
+		return &UndeliveredError{Delivered: len(groups) - len(missing), Wanted: len(groups), Missing: missing}
+	}
+	return nil
 }
 
 // publishTo is publish for targets that mean several members, or want to hear of them.
@@ -78,8 +99,8 @@ func (n *Node) publishTo(ctx context.Context, m session.Message, t *Target) erro
 	}
 	var missing []Missing
 	if t.broadcast() {
-		if err := n.eng.Exchange().Broadcast(ctx, t.kind == targetOthers, m, r); err != nil {
-			return n.public(err)
+		if err := n.broadcast(ctx, m, t.kind == targetOthers, r); err != nil {
+			return err
 		}
 	} else {
 		missing = n.direct(ctx, m, ids, r)

@@ -35,6 +35,7 @@ type subscription struct {
 	reuse    bool
 	direct   bool
 	from     *Target // nil for everybody
+	group    *string // nil for none
 }
 
 // QueueMax bounds the events that wait for the reader. Default 1,024, at least 1.
@@ -64,6 +65,16 @@ func From(t Target) SubscribeOption {
 // DirectOnly limits the subscription to events that were not broadcast.
 func DirectOnly() SubscribeOption {
 	return func(s *subscription) { s.direct = true }
+}
+
+// Group makes the subscription one of the group called name, one DNS label: of the events
+// that are published to all or to others, one subscription of the group in the whole cluster
+// gets each, in turn, as a direct event. It shares the work of what one node cannot do
+// alone. A publisher knows of a group once its members have told it, one round trip after
+// Subscribe. An event is for the member that was chosen: if that dies, the event is lost,
+// and the publisher may learn so by [Target.Handled].
+func Group(name string) SubscribeOption {
+	return func(s *subscription) { s.group = &name }
 }
 
 // Subscribe yields the events whose topics match pattern, until ctx or the node
@@ -107,6 +118,11 @@ func (n *Node) queue(pattern string, s subscription) (*mailbox.Queue, error) {
 			return nil, err
 		}
 		o.From = func(id ident.NodeID) bool { return n.isMeant(s.from, id) }
+	}
+	if s.group != nil {
+		if o.Group = *s.group; glob.CheckName(o.Group) != nil {
+			return nil, &TargetError{o.Group, "is no group: at most 63 of a-z, 0-9, - and _"}
+		}
 	}
 	q, err := n.eng.Exchange().Subscribe(pattern, o)
 	return q, n.public(err)

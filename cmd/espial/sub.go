@@ -29,10 +29,13 @@ A running node of this host collects them. If none runs and --cluster is
 given, join the cluster for the moment. A line with the topic "lagged" and a
 count stands in the place of events that were lost because this reader is too
 slow.`,
-		Example: "  espial sub 'orders.>' --count 1 --json",
-		Args:    wants("PATTERN"),
+		Example: "  espial sub 'orders.>' --count 1 --json\n" +
+			"  espial sub jobs.resize --queue workers",
+		Args: wants("PATTERN"),
 	}
 	asJSON := jsonFlag(cmd, "one JSON object a line")
+	queue := cmd.Flags().String("queue", "",
+		"share the events with the other subscriptions of the `GROUP`:\none of them in the cluster gets each, in turn")
 	count := cmd.Flags().Int("count", 0, "end after this many `EVENTS` (default 0, no end)")
 	q.check = func([]string) error {
 		if *count < 0 {
@@ -41,7 +44,9 @@ slow.`,
 		return nil
 	}
 	q.command(cmd, func(cmd *cobra.Command, args []string, n *control.Node) error {
-		s := &subscriber{pattern: args[0], count: *count, json: *asJSON, w: cmd.OutOrStdout()}
+		s := &subscriber{
+			pattern: args[0], queue: *queue, count: *count, json: *asJSON, w: cmd.OutOrStdout(),
+		}
 		ctx := cmd.Context()
 		var err error
 		if n != nil {
@@ -66,14 +71,15 @@ func unlessInterrupted(ctx context.Context, err error) error {
 // subscriber prints events.
 type subscriber struct {
 	pattern string
-	count   int // events still to come, 0 for no end
+	queue   string // the group, "" for none
+	count   int    // events still to come, 0 for no end
 	json    bool
 	w       io.Writer
 }
 
 // follow prints the events that a running node collects.
 func (s *subscriber) follow(ctx context.Context, n *control.Node) error {
-	args := map[string]any{"pattern": s.pattern, "count": s.count}
+	args := map[string]any{"pattern": s.pattern, "count": s.count, "group": s.queue}
 	return n.Call(ctx, "sub", args, func(b json.RawMessage) error {
 		if string(b) == "null" { // the subscription stands
 			return nil
@@ -93,7 +99,11 @@ func (s *subscriber) join(ctx context.Context, q *question) error {
 	}
 	defer func() { _ = n.Close() }()
 	g, ctx := errgroup.WithContext(ctx)
-	events := n.Subscribe(ctx, s.pattern, espial.WithPolicy(espial.DropOldest))
+	opts := []espial.SubscribeOption{espial.WithPolicy(espial.DropOldest)}
+	if s.queue != "" {
+		opts = append(opts, espial.Group(s.queue))
+	}
+	events := n.Subscribe(ctx, s.pattern, opts...)
 	g.Go(func() error { return founded(ctx, n) })
 	g.Go(func() error {
 		for e, err := range events {

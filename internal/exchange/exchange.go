@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/glob"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/mailbox"
 	"github.com/espial-go/espial/internal/session"
@@ -32,6 +33,8 @@ import (
 var (
 	ErrNoMember = errors.New("exchange: no such member")
 	ErrClosed   = errors.New("exchange: closed")
+
+	ErrTooManyGroups = errors.New("exchange: too many subscriptions of groups")
 )
 
 // Limits and times of the exchange.
@@ -108,6 +111,8 @@ type Exchange struct {
 	closed     chan struct{} // closed by Close
 	unanswered atomic.Uint64 // messages for whose receipt there was no room
 	awaited    awaited
+	directory  directory
+	interests  atomic.Pointer[[]byte] // of this node's groups, encoded; nil before there was one
 	once       sync.Once
 
 	mu    sync.Mutex    // guards what follows, and every cursor on log
@@ -148,10 +153,12 @@ type key struct {
 // New returns an exchange whose only member is the node itself. Run carries it.
 func New(c Config) *Exchange {
 	x := &Exchange{
-		cfg: c, box: mailbox.New(), pairs: map[key]*Pair{}, closed: make(chan struct{}),
+		cfg: c, pairs: map[key]*Pair{}, closed: make(chan struct{}),
 		awaited: awaited{pairs: map[*Pair]map[place]*Receipts{}},
 		log:     session.NewLog(frame.Broadcast, session.Limits{BytesMax: logBytesMax, EventMax: c.EventMax}),
 	}
+	x.directory = directory{seats: map[*Pair][]glob.Key{}, topics: map[string][]*Group{}}
+	x.box = mailbox.New(x.regrouped)
 	x.linked.Store(&[]*Pair{})
 	x.self = x.Pair(c.Self, c.Incarnation, c.Name)
 	x.SetMembers(nil)

@@ -43,18 +43,19 @@ type Pair struct {
 
 	cursor *session.Cursor // on the broadcast log; nil once the session ended; guarded by x.mu
 
-	mu       sync.Mutex // guards what follows; taken before x.mu where both are
-	opened   bool       // the peer's OPEN came on this link
-	opening  bool       // our OPEN is to be sent on this link
-	spoke    bool       // it published something in this session
-	in       [frame.Lanes]*session.Inbox
-	owed     [frame.Lanes]ident.Seq // to acknowledge with the next Fill; 0 for nothing
-	log      *session.Log           // direct messages
-	direct   *session.Cursor        // the peer's cursor on log
-	room     room
-	timer    *time.Timer // wakes the writer for an acknowledgement
-	alarm    time.Time   // when timer goes off; zero while it is not set
-	unlinked time.Time   // since when there is no link; zero while there is one
+	mu         sync.Mutex // guards what follows; taken before x.mu where both are
+	opened     bool       // the peer's OPEN came on this link
+	opening    bool       // our OPEN is to be sent on this link
+	announcing bool       // it has not been told what this node's groups subscribe to
+	spoke      bool       // it published something in this session
+	in         [frame.Lanes]*session.Inbox
+	owed       [frame.Lanes]ident.Seq // to acknowledge with the next Fill; 0 for nothing
+	log        *session.Log           // direct messages
+	direct     *session.Cursor        // the peer's cursor on log
+	room       room
+	timer      *time.Timer // wakes the writer for an acknowledgement
+	alarm      time.Time   // when timer goes off; zero while it is not set
+	unlinked   time.Time   // since when there is no link; zero while there is one
 }
 
 // arrival is what the reader of a link knows about one lane.
@@ -67,8 +68,14 @@ type arrival struct {
 }
 
 func newPair(x *Exchange, k key, name string) *Pair {
-	p := &Pair{x: x, id: k.id, inc: k.inc, name: name, turn: make(chan struct{}, 1), unlinked: time.Now()}
-	p.log = session.NewLog(frame.Direct, session.Limits{BytesMax: logBytesMax, EventMax: x.cfg.EventMax})
+	p := &Pair{
+		x: x, id: k.id, inc: k.inc, name: name, turn: make(chan struct{}, 1),
+		unlinked: time.Now(), announcing: true,
+	}
+	p.log = session.NewLog(frame.Direct, session.Limits{
+		BytesMax: logBytesMax,
+		EventMax: max(x.cfg.EventMax, frame.InterestsMax), // the root holds users to theirs
+	})
 	p.direct = p.log.Open()
 	for i := range p.parts {
 		p.parts[i].EventMax = x.cfg.EventMax
@@ -113,6 +120,7 @@ func (x *Exchange) begin(p *Pair) {
 	defer x.mu.Unlock()
 	if p.cursor == nil {
 		p.cursor = x.log.Open()
+		p.announcing = true // what it was told before may have been given up
 	}
 }
 
@@ -176,6 +184,7 @@ func (p *Pair) Fill(dst [][]byte, bytesMax int) [][]byte {
 	}
 	opened := p.opened
 	if opened {
+		p.announce()
 		dst = p.direct.Take(dst, bytesMax/2)
 	}
 	p.mu.Unlock()

@@ -19,8 +19,15 @@ type Receipts struct {
 	news chan struct{} // holds a token when something changed
 
 	mu     sync.Mutex // guards what follows; taken last
-	open   map[*Pair]place
+	open   map[slot]struct{}
 	result Outcome
+}
+
+// slot is one message to one member. A member may be asked twice: for what was broadcast, and
+// as one of a group.
+type slot struct {
+	p  *Pair
+	at place
 }
 
 // Outcome is what became of a message. The lists are in the order in which it became so.
@@ -45,7 +52,7 @@ type awaited struct {
 
 // Receipts returns an empty collection for a message with that wish.
 func (x *Exchange) Receipts(w frame.Wish) *Receipts {
-	return &Receipts{wish: w, news: make(chan struct{}, 1), open: map[*Pair]place{}}
+	return &Receipts{wish: w, news: make(chan struct{}, 1), open: map[slot]struct{}{}}
 }
 
 // wished returns what a message asks for; nothing for nil.
@@ -76,7 +83,7 @@ func (x *Exchange) expect(r *Receipts, p *Pair, number ident.Seq) {
 	at := place{frame.Direct, number}
 	x.awaited.add(p, at, r)
 	if x.Member(p.id) != p {
-		r.settle(p, gone)
+		r.settle(p, at, gone)
 		x.awaited.drop(p, at)
 	}
 }
@@ -89,7 +96,7 @@ func (a *awaited) add(p *Pair, at place, r *Receipts) {
 	a.pairs[p][at] = r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.open[p] = at
+	r.open[slot{p, at}] = struct{}{}
 }
 
 // Await waits until so many members have confirmed, or nobody is left who can, or ctx
@@ -98,10 +105,9 @@ func (x *Exchange) Await(ctx context.Context, r *Receipts, enough int) (Outcome,
 	defer x.forgetReceipts(r)
 	for {
 		r.mu.Lock()
-		over := len(r.result.Confirmed) >= enough || len(r.open) == 0
 		out := r.outcome()
 		r.mu.Unlock()
-		if over {
+		if len(out.Confirmed) >= enough || len(out.Open) == 0 {
 			return out, nil
 		}
 		select {
@@ -121,10 +127,19 @@ func (r *Receipts) outcome() Outcome {
 		Nobody:    slices.Clone(r.result.Nobody),
 		Gone:      slices.Clone(r.result.Gone),
 	}
-	for p := range r.open {
-		out.Open = append(out.Open, p.id)
+	for s := range r.open {
+		out.Open = append(out.Open, s.p.id)
 	}
 	slices.SortFunc(out.Open, ident.NodeID.Compare)
+	// Each member once, under the best that is known of it.
+	known := map[ident.NodeID]bool{}
+	for _, list := range []*[]ident.NodeID{&out.Confirmed, &out.Open, &out.Gone, &out.Nobody} {
+		*list = slices.DeleteFunc(*list, func(id ident.NodeID) bool {
+			before := known[id]
+			known[id] = true
+			return before
+		})
+	}
 	return out
 }
 
@@ -134,8 +149,8 @@ func (x *Exchange) forgetReceipts(r *Receipts) {
 	defer x.awaited.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for p, at := range r.open {
-		x.awaited.drop(p, at)
+	for s := range r.open {
+		x.awaited.drop(s.p, s.at)
 	}
 }
 
@@ -149,9 +164,9 @@ func (a *awaited) drop(p *Pair, at place) {
 
 // settle notes what became of the message at the end of p. The caller holds the lock of
 // awaited.
-func (r *Receipts) settle(p *Pair, list func(*Outcome) *[]ident.NodeID) {
+func (r *Receipts) settle(p *Pair, at place, list func(*Outcome) *[]ident.NodeID) {
 	r.mu.Lock()
-	delete(r.open, p)
+	delete(r.open, slot{p, at})
 	l := list(&r.result)
 	*l = append(*l, p.id)
 	r.mu.Unlock()
@@ -176,9 +191,9 @@ func (a *awaited) answered(p *Pair, got frame.Receipt) {
 		}
 		switch {
 		case got.Verdict == frame.VerdictNobody:
-			r.settle(p, nobody)
+			r.settle(p, at, nobody)
 		case got.Verdict == frame.VerdictHandled || r.wish == frame.WishQueued:
-			r.settle(p, confirmed)
+			r.settle(p, at, confirmed)
 		default:
 			continue // queued, and not yet handled
 		}
@@ -194,8 +209,8 @@ func (a *awaited) leave(member func(*Pair) bool) {
 		if member(p) {
 			continue
 		}
-		for _, r := range messages {
-			r.settle(p, gone)
+		for at, r := range messages {
+			r.settle(p, at, gone)
 		}
 		delete(a.pairs, p)
 	}

@@ -45,8 +45,7 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 		_, ev.Run = frame.NextPayload(ev.Run)
 	}
 	ev.Message, ev.Count = ev.Message+ident.Seq(skip), ev.Count-skip
-	if ev.Lane == frame.Direct && string(ev.Topic) == frame.TopicReceipt {
-		p.receipts(ev)
+	if ev.Lane == frame.Direct && p.internal(ev) {
 		p.Release(ev.Lane, last)
 		return nil
 	}
@@ -62,6 +61,20 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 		p.deliver(ev, last, assembled, p)
 	}
 	return nil
+}
+
+// internal takes what the exchange of the peer says to this one, and reports whether it
+// was that.
+func (p *Pair) internal(ev frame.Events) bool {
+	switch string(ev.Topic) {
+	case frame.TopicReceipt:
+		p.receipts(ev)
+	case frame.TopicInterests:
+		p.interested(ev)
+	default:
+		return false
+	}
+	return true
 }
 
 // unwanted reports whether a run is for nobody here: this node left itself out, the peer
@@ -105,7 +118,8 @@ func (p *Pair) deliver(ev frame.Events, last ident.Seq, owned bool, rel mailbox.
 	_, term := ev.Reign()
 	r := mailbox.Run{
 		From: p.id, Name: p.name, Lane: ev.Lane, First: ev.Message, Last: last,
-		Codec: ev.Codec, Term: term, Data: ev.Run, Owned: owned, Count: ev.Count, At: time.Now(),
+		Codec: ev.Codec, Term: term, Group: ev.Group(), Data: ev.Run, Owned: owned, Count: ev.Count,
+		At: time.Now(),
 	}
 	wish := ev.Wish()
 	if wish == frame.WishHandled {

@@ -216,6 +216,7 @@ func (x *Exchange) forget() {
 		}
 		over--
 		delete(x.pairs, key{p.id, p.inc})
+		x.directory.set(p, nil)
 		return true
 	})
 }
@@ -266,7 +267,15 @@ func (x *Exchange) Figures() (queues, dropped map[string]uint64) {
 	return queues, dropped
 }
 
-// Subscribe adds a subscription to a checked pattern.
+// Subscribe adds a subscription to a checked pattern, and in o to a checked group. The error
+// is [ErrTooManyGroups] where those of groups exceed [frame.InterestsMax], or that the box is
+// closed.
 func (x *Exchange) Subscribe(pattern string, o mailbox.Options) (*mailbox.Queue, error) {
+	if o.Group != "" {
+		more := frame.Interest{Group: o.Group, Pattern: pattern}.Append(encode(x.box.Interests()))
+		if len(more) > frame.InterestsMax {
+			return nil, ErrTooManyGroups
+		}
+	}
 	return x.box.Subscribe(pattern, o)
 }

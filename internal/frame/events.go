@@ -54,7 +54,7 @@ type Events struct {
 	Codec, Class uint8
 
 	Topic  []byte // at most [TopicMax] bytes; the grammar is the receiver's to check
-	Fields []byte // for [NextField] and [Events.Reign]; no other is critical
+	Fields []byte // for [NextField], [Events.Reign] and [Events.Group]; no other is critical
 	Run    []byte // for [NextPayload]
 	Count  int    // payloads in Run, at least 1
 }
@@ -123,7 +123,7 @@ func DecodeEvents(payload []byte) (Events, error) {
 		r.fail(ErrMalformed, "message %d has the number %d", e.Message, e.First)
 	case len(e.Fields) > 0:
 		fields := reader{b: e.Fields}
-		fields.reign()
+		fields.eventFields()
 		r.err, r.why = fields.err, fields.why
 	}
 	if r.err != nil {

@@ -30,30 +30,43 @@ func (e *Events) Reign() (election []byte, term ident.Term) {
 		return nil, 0
 	}
 	r := reader{b: e.Fields}
-	return r.reign()
+	f := r.eventFields()
+	return f.election, f.term
 }
 
-// reign reads what is left as the fields of EVENTS and returns the only one that is known.
-func (r *reader) reign() (election []byte, term ident.Term) {
+// eventFields are the critical fields of EVENTS.
+type eventFields struct {
+	election []byte
+	term     ident.Term
+	group    []byte
+}
+
+// eventFields reads what is left as the fields of EVENTS.
+func (r *reader) eventFields() (f eventFields) {
 	for len(r.b) > 0 {
 		tag, value := r.field()
+		v := reader{b: value}
 		switch {
-		case tag != tagReign:
-			r.unknown(tag)
-		case term != 0:
-			r.fail(ErrMalformed, "two terms")
-		default:
-			v := reader{b: value}
-			election, term = v.bytes("election", ElectionMax), ident.Term(v.u64())
-			switch {
-			case v.err != nil:
-				r.fail(v.err, "term: %s", v.why)
-			case len(v.b) > 0:
-				r.fail(ErrMalformed, "%d bytes too many after the term", len(v.b))
-			case term == 0:
-				r.fail(ErrMalformed, "the term is 0")
+		case tag == tagReign && f.term != 0 || tag == tagGroup && f.group != nil:
+			r.fail(ErrMalformed, "field %d twice", tag)
+		case tag == tagReign:
+			if f.election, f.term = v.bytes("election", ElectionMax), ident.Term(v.u64()); f.term == 0 {
+				v.fail(ErrMalformed, "the term is 0")
 			}
+		case tag == tagGroup:
+			if f.group = v.bytes("group", GroupMax); len(f.group) == 0 {
+				v.fail(ErrMalformed, "the group has no name")
+			}
+		default:
+			r.unknown(tag)
+			continue
+		}
+		if v.err == nil && len(v.b) > 0 {
+			v.fail(ErrMalformed, "%d bytes too many", len(v.b))
+		}
+		if v.err != nil {
+			r.fail(v.err, "field %d: %s", tag, v.why)
 		}
 	}
-	return election, term
+	return f
 }

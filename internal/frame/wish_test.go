@@ -2,6 +2,7 @@ package frame_test
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/espial-go/espial/internal/frame"
@@ -38,6 +39,56 @@ func TestWish(t *testing.T) {
 		}
 		if got := e.Wish(); got != tt.want {
 			t.Errorf("%s: Wish() = %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestGroup(t *testing.T) {
+	reign := frame.AppendReign(nil, "jobs", 7)
+	workers := slices.Clip(frame.AppendGroup(nil, "workers"))
+	for _, tt := range []struct {
+		name   string
+		fields []byte
+		want   string
+		ok     bool
+	}{
+		{"no fields", nil, "", true},
+		{"alone", workers, "workers", true},
+		{"after a term", frame.AppendGroup(reign, "workers"), "workers", true},
+		{"before a wish", frame.AppendWish(workers, frame.WishQueued), "workers", true},
+		{"twice", frame.AppendGroup(workers, "workers"), "", false},
+		{"without a name", frame.AppendGroup(nil, ""), "", false},
+		{"with something behind it", frame.AppendField(nil, 5, []byte{1, 'a', 'b'}), "", false},
+		{"cut", frame.AppendField(nil, 5, []byte{2, 'a'}), "", false},
+	} {
+		b := frame.BeginEvents(nil, frame.Events{
+			Lane: frame.Direct, First: 1, Message: 1, Topic: []byte("a"), Fields: tt.fields,
+		})
+		b = frame.AppendPayload(b, []byte("x"))
+		e, err := frame.DecodeEvents(b[frame.HeaderSize:])
+		if got := string(e.Group()); got != tt.want || (err == nil) != tt.ok {
+			t.Errorf("%s: group %q, %v; want %q, ok %v", tt.name, got, err, tt.want, tt.ok)
+		}
+	}
+}
+
+func TestInterests(t *testing.T) {
+	want := []frame.Interest{{Group: "workers", Pattern: "jobs.>"}, {Group: "b", Pattern: "*"}}
+	var b []byte
+	for _, i := range want {
+		b = i.Append(b)
+	}
+	if got, ok := frame.DecodeInterests(b); !ok || !slices.Equal(got, want) {
+		t.Errorf("DecodeInterests = %v, %v, want %v", got, ok, want)
+	}
+	if got, ok := frame.DecodeInterests(nil); !ok || len(got) != 0 {
+		t.Errorf("of nothing: %v, %v", got, ok)
+	}
+	for name, b := range map[string][]byte{
+		"cut": b[:len(b)-1], "a group alone": {1, 'a'}, "too long": make([]byte, frame.InterestsMax+1),
+	} {
+		if got, ok := frame.DecodeInterests(b); ok {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

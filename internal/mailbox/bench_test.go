@@ -27,7 +27,7 @@ type pipe struct {
 
 func newPipe(tb testing.TB, count, size int, o mailbox.Options) *pipe {
 	tb.Helper()
-	box := mailbox.New()
+	box := mailbox.New(func() {})
 	p := &pipe{box: box, q: subscribe(tb, box, "orders.*", o), topic: []byte("orders.placed")}
 	p.run = newSender(box, 1, frame.Direct).run(count, size)
 	return p

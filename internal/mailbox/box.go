@@ -28,6 +28,8 @@ const routesMax = 1024
 
 // Box is the set of subscriptions of a node. Make it with [New].
 type Box struct {
+	regrouped func() // called without a lock when a subscription of a group came or went
+
 	depot   depot
 	holds   holds
 	dropped atomic.Uint64 // messages, by all policies
@@ -43,7 +45,8 @@ type Box struct {
 // way is what is known of a topic. It is never modified.
 type way struct {
 	topic  string
-	queues []*Queue // in the order of Subscribe
+	queues []*Queue // those of no group, in the order of Subscribe
+	groups []*group // by name
 }
 
 // Route is where one deliverer's last run went. Messages of one topic come in droves,
@@ -54,32 +57,49 @@ type Route struct {
 	way     *way // nil at first
 }
 
-// New returns a box without subscriptions.
-func New() *Box { return &Box{routes: make(map[string]*way)} }
+// New returns a box without subscriptions. When a subscription of a group has come or gone
+// it calls regrouped, which must not block.
+func New(regrouped func()) *Box { return &Box{regrouped: regrouped, routes: make(map[string]*way)} }
 
 // Subscribe adds a subscription to the topics that match a pattern, which the caller
 // has checked. Every run that is delivered after its return reaches it. The error is
 // [ErrClosed].
 func (b *Box) Subscribe(pattern string, o Options) (*Queue, error) {
 	q := newQueue(b, o)
+	if err := b.add(pattern, q); err != nil {
+		return nil, err
+	}
+	if o.Group != "" {
+		b.regrouped()
+	}
+	return q, nil
+}
+
+// add is Subscribe under the lock.
+func (b *Box) add(pattern string, q *Queue) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		return nil, ErrClosed
+		return ErrClosed
 	}
 	q.key = b.index.Add(pattern, q)
+	q.pattern = pattern
 	b.queues = append(b.queues, q)
 	b.changed()
-	return q, nil
+	return nil
 }
 
 // remove forgets a subscription, once.
 func (b *Box) remove(q *Queue) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.index.Remove(q.key) {
+	removed := b.index.Remove(q.key)
+	if removed {
 		b.queues = slices.DeleteFunc(slices.Clone(b.queues), func(p *Queue) bool { return p == q })
 		b.changed()
+	}
+	b.mu.Unlock()
+	if removed && q.opts.Group != "" {
+		b.regrouped()
 	}
 }
 
@@ -104,7 +124,11 @@ func (b *Box) Deliver(rt *Route, topic []byte, r Run, rel Releaser) (queues int)
 	r.Owned = true
 	e := Entry{Run: r}
 	var last *Queue // gets the data itself, when nobody copies them any more
-	for _, q := range rt.way.queues {
+	takers := rt.way.queues
+	if len(rt.way.groups) > 0 || len(r.Group) > 0 {
+		takers = rt.way.takers(&r)
+	}
+	for _, q := range takers {
 		if q.ended.Load() || !q.opts.wants(r.From, r.Lane) {
 			continue
 		}
@@ -135,8 +159,7 @@ func (b *Box) find(rt *Route, topic []byte) {
 		if len(b.routes) >= routesMax {
 			clear(b.routes)
 		}
-		w = &way{topic: string(topic)}
-		w.queues = b.index.Match(nil, w.topic)
+		w = newWay(string(topic), b.index.Match(nil, string(topic)))
 		b.routes[w.topic] = w
 	}
 	rt.way, rt.changes = w, b.changes.Load()

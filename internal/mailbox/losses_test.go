@@ -10,7 +10,7 @@ import (
 )
 
 func TestLossesAreCountedForEachSenderAndTopic(t *testing.T) {
-	box := mailbox.New()
+	box := mailbox.New(func() {})
 	q := subscribe(t, box, ">", mailbox.Options{MessagesMax: 2})
 	s1, s2 := newSender(box, 1, frame.Broadcast), newSender(box, 2, frame.Broadcast)
 	for range 5 {
@@ -29,7 +29,7 @@ func TestLossesAreCountedForEachSenderAndTopic(t *testing.T) {
 
 // TestLossesOfTheLanesAreToldApart: their numbers have nothing to do with each other.
 func TestLossesOfTheLanesAreToldApart(t *testing.T) {
-	box := mailbox.New()
+	box := mailbox.New(func() {})
 	q := subscribe(t, box, "a", mailbox.Options{MessagesMax: 1, Policy: mailbox.DropOldest})
 	for lane, count := range []int{3, 4} {
 		newSender(box, 1, frame.Lane(lane)).send("a", count)
@@ -56,7 +56,7 @@ func TestLossesOfTheSessionKeepTheirPlace(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			box := mailbox.New()
+			box := mailbox.New(func() {})
 			q := subscribe(t, box, "a", mailbox.Options{Policy: tt.policy})
 			s := newSender(box, 1, frame.Broadcast)
 			s.send("a", 1)
@@ -78,7 +78,7 @@ func TestLossesAreBounded(t *testing.T) {
 	for policy, wantEnd := range map[mailbox.Policy]string{
 		mailbox.Block: "", mailbox.DropOldest: "", mailbox.Fail: mailbox.ErrLagged.Error(),
 	} {
-		box := mailbox.New()
+		box := mailbox.New(func() {})
 		q := subscribe(t, box, "a", mailbox.Options{MessagesMax: 10, Policy: policy})
 		for i := range 3000 {
 			box.Lost(mailbox.Loss{From: ident.NodeID{byte(i % 3)}, Count: 1})
@@ -99,7 +99,7 @@ func TestLossesAreBounded(t *testing.T) {
 
 // TestManyLossesAreCountedTogether: the count stays exact when the places end.
 func TestManyLossesAreCountedTogether(t *testing.T) {
-	box := mailbox.New()
+	box := mailbox.New(func() {})
 	q := subscribe(t, box, ">", mailbox.Options{MessagesMax: 1})
 	for i := range 200 {
 		for topic := range 5 {

@@ -123,7 +123,7 @@ func word(t testing.TB, e mailbox.Entry) string {
 }
 
 func TestDeliverReachesThePatternsThatMatch(t *testing.T) {
-	box := mailbox.New()
+	box := mailbox.New(func() {})
 	s := newSender(box, 1, frame.Broadcast)
 	a := subscribe(t, box, "a", mailbox.Options{})
 	words := subscribe(t, box, "*.b", mailbox.Options{})
@@ -156,7 +156,7 @@ func TestDeliverReachesThePatternsThatMatch(t *testing.T) {
 // TestRoutesFollowTheSubscriptions: what a deliverer remembers never outlives a change
 // (case C27).
 func TestRoutesFollowTheSubscriptions(t *testing.T) {
-	box := mailbox.New()
+	box := mailbox.New(func() {})
 	s := newSender(box, 1, frame.Broadcast)
 	var counts []int
 	send := func(topic string) { counts = append(counts, s.send(topic, 1)) }
@@ -181,7 +181,7 @@ func TestRoutesFollowTheSubscriptions(t *testing.T) {
 }
 
 func TestManyTopicsAreForgotten(t *testing.T) {
-	box := mailbox.New()
+	box := mailbox.New(func() {})
 	s := newSender(box, 1, frame.Broadcast)
 	q := subscribe(t, box, "x.*", mailbox.Options{MessagesMax: 10_000})
 	for i := range 3000 {
@@ -203,7 +203,7 @@ func TestManyTopicsAreForgotten(t *testing.T) {
 
 // TestEachQueueHasItsOwnBytes: what a reader does to its data nobody else sees.
 func TestEachQueueHasItsOwnBytes(t *testing.T) {
-	box := mailbox.New()
+	box := mailbox.New(func() {})
 	s := newSender(box, 1, frame.Broadcast)
 	qs := []*mailbox.Queue{subscribe(t, box, "a", mailbox.Options{}), subscribe(t, box, ">", mailbox.Options{})}
 	for _, owned := range []bool{false, true} {
@@ -235,7 +235,7 @@ func TestEachQueueHasItsOwnBytes(t *testing.T) {
 // Deliver still copies for the others.
 func TestReadersMayWriteAtOnce(t *testing.T) {
 	const runs = 300
-	box := mailbox.New()
+	box := mailbox.New(func() {})
 	s := newSender(box, 1, frame.Broadcast)
 	var wg sync.WaitGroup
 	for range 3 {
@@ -292,7 +292,7 @@ func TestPolicies(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			box := mailbox.New()
+			box := mailbox.New(func() {})
 			q := subscribe(t, box, "a", mailbox.Options{MessagesMax: 4, Policy: tt.policy})
 			s := newSender(box, 1, tt.lane)
 			var all []ident.Seq
@@ -324,7 +324,7 @@ func TestPolicies(t *testing.T) {
 // TestLanesDoNotCrowdEachOther: a flood of broadcasts never touches direct messages, and
 // what waits of both comes in the order of arrival.
 func TestLanesDoNotCrowdEachOther(t *testing.T) {
-	box := mailbox.New()
+	box := mailbox.New(func() {})
 	q := subscribe(t, box, "a", mailbox.Options{MessagesMax: 2})
 	b, d := newSender(box, 1, frame.Broadcast), newSender(box, 2, frame.Direct)
 	for range 4 {
@@ -340,7 +340,7 @@ func TestLanesDoNotCrowdEachOther(t *testing.T) {
 }
 
 func TestBytesAreBoundedToo(t *testing.T) {
-	box := mailbox.New()
+	box := mailbox.New(func() {})
 	q := subscribe(t, box, "a", mailbox.Options{BytesMax: 100})
 	s := newSender(box, 1, frame.Broadcast)
 	for _, size := range []int{40, 40, 40, 100_000} {
@@ -359,7 +359,7 @@ func TestBytesAreBoundedToo(t *testing.T) {
 
 // TestARunIsReleasedWhenAllTookIt: two queues withhold it; the slower one decides.
 func TestARunIsReleasedWhenAllTookIt(t *testing.T) {
-	box := mailbox.New()
+	box := mailbox.New(func() {})
 	s := newSender(box, 1, frame.Direct)
 	o := mailbox.Options{MessagesMax: 1}
 	a, b, c := subscribe(t, box, "a", o), subscribe(t, box, "a", o), subscribe(t, box, ">", mailbox.Options{})
@@ -384,7 +384,7 @@ func TestARunIsReleasedWhenAllTookIt(t *testing.T) {
 }
 
 func TestNobodyAsksForTheRelease(t *testing.T) {
-	box := mailbox.New()
+	box := mailbox.New(func() {})
 	q := subscribe(t, box, "a", mailbox.Options{MessagesMax: 1, Policy: mailbox.Block})
 	s := newSender(box, 1, frame.Direct)
 	for range 2 {

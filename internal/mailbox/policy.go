@@ -62,6 +62,11 @@ type Options struct {
 
 	// DirectOnly leaves broadcasts out.
 	DirectOnly bool
+
+	// Group makes the subscription one of a group: of broadcasts it gets what the sender
+	// chose it for, and of the other runs each goes to one of the group here. Empty for
+	// none.
+	Group string
 }
 
 // wants reports whether the subscription takes what a sender sends on a lane. A loss of

@@ -11,11 +11,12 @@ import (
 
 // Queue is a subscription: what waits for its reader.
 type Queue struct {
-	box   *Box
-	key   glob.Key // guarded by the box
-	opts  Options
-	ready chan struct{} // holds a token when there is news for the reader
-	ended atomic.Bool   // err is set; saves copying for a queue that takes nothing
+	box     *Box
+	key     glob.Key // guarded by the box, as is pattern
+	pattern string
+	opts    Options
+	ready   chan struct{} // holds a token when there is news for the reader
+	ended   atomic.Bool   // err is set; saves copying for a queue that takes nothing
 
 	mu    sync.Mutex // guards what follows
 	lanes [frame.Lanes]lane

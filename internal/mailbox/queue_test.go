@@ -16,7 +16,7 @@ import (
 
 func TestNextWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		box := mailbox.New()
+		box := mailbox.New(func() {})
 		q := subscribe(t, box, "a", mailbox.Options{})
 		s := newSender(box, 1, frame.Broadcast)
 		began := time.Now()
@@ -40,7 +40,7 @@ func TestNextWaits(t *testing.T) {
 
 func TestCloseOfTheBoxLetsReadersFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		box := mailbox.New()
+		box := mailbox.New(func() {})
 		q, idle := subscribe(t, box, "a", mailbox.Options{}), subscribe(t, box, "b", mailbox.Options{})
 		s := newSender(box, 1, frame.Broadcast)
 		s.send("a", 1)
@@ -65,7 +65,7 @@ func TestCloseOfTheBoxLetsReadersFinish(t *testing.T) {
 // as delivered or as lost, in the order of its sender, and every run is released.
 func TestManySendersAndReaders(t *testing.T) {
 	const senders, runs, each = 4, 300, 7
-	box := mailbox.New()
+	box := mailbox.New(func() {})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var readers, writers sync.WaitGroup

@@ -17,6 +17,7 @@ type Run struct {
 	Last  ident.Seq // what the [Releaser] is told: the last message's number, pieces counted
 	Count int       // messages in Data
 	Codec uint8
+	Group []byte     // name of the group of subscriptions that it is for; empty for all
 	Term  ident.Term // in which the sender led and published as the leader; 0 for none
 
 	// Data is a validated run for [frame.NextPayload]. Deliver copies it for each

@@ -77,6 +77,9 @@ type Message struct {
 	// Wish asks the receivers for a receipt. What is to be handled travels alone in its
 	// frame, so that each message has a receipt of its own.
 	Wish frame.Wish
+
+	// Group names the group of subscriptions for which the message is; empty for all.
+	Group string
 }
 
 // Reign is one reign of a leader.
@@ -99,14 +102,15 @@ type Log struct {
 	ring    ring[entry]
 	cursors []*Cursor // in the order of Open
 
-	// The open frame takes messages of one topic, codec, class, reign and wish until it is
-	// full or wanted. It is the last of the ring, or nil.
+	// The open frame takes messages alike in topic, codec, class, reign, wish and group
+	// until it is full or wanted. It is the last of the ring, or nil.
 	open  *entry
 	topic string
 	codec uint8
 	class uint8
 	reign *Reign
 	wish  frame.Wish
+	group string
 
 	// tail is the open frame without its end, or empty where the next one begins; its
 	// capacity ends with the block.
@@ -152,7 +156,7 @@ func (l *Log) Append(m Message) (ident.Seq, error) {
 	e := l.open
 	if e == nil || len(l.tail)+size > min(cap(l.tail), frameTarget) || e.count == RunMax ||
 		m.Codec != l.codec || m.Class != l.class || m.Topic != l.topic ||
-		m.Reign != l.reign || m.Wish != l.wish || len(m.Payload) > l.limits.EventMax {
+		m.Reign != l.reign || m.Wish != l.wish || m.Group != l.group || len(m.Payload) > l.limits.EventMax {
 		return l.appendSlow(m)
 	}
 	cost := size + Overhead
@@ -212,6 +216,9 @@ func overhead(m Message) int {
 	if m.Wish != frame.WishNone {
 		n += frame.WishSize
 	}
+	if m.Group != "" {
+		n += frame.GroupSize(len(m.Group))
+	}
 	return n
 }
 
@@ -230,6 +237,9 @@ func (l *Log) begin(m Message, payload []byte, more bool) {
 	if m.Wish != frame.WishNone {
 		l.fields = frame.AppendWish(l.fields, m.Wish)
 	}
+	if m.Group != "" {
+		l.fields = frame.AppendGroup(l.fields, m.Group)
+	}
 	l.tail = frame.BeginEvents(l.tail, frame.Events{
 		Lane: l.lane, More: more, First: l.next, Message: l.count, Codec: m.Codec, Class: m.Class,
 		Topic: []byte(m.Topic), Fields: l.fields,
@@ -240,7 +250,8 @@ func (l *Log) begin(m Message, payload []byte, more bool) {
 	l.open = l.ring.push(entry{
 		block: l.block, first: l.next, whole: l.count, count: 1, cost: cost, refs: len(l.cursors),
 	})
-	l.topic, l.codec, l.class, l.reign, l.wish = m.Topic, m.Codec, m.Class, m.Reign, m.Wish
+	l.topic, l.codec, l.class = m.Topic, m.Codec, m.Class
+	l.reign, l.wish, l.group = m.Reign, m.Wish, m.Group
 	l.held += cost
 	l.next++
 }

@@ -1,0 +1,164 @@
+package espial_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/espial-go/espial"
+)
+
+// ledger notes who got what.
+type ledger struct {
+	mu  sync.Mutex
+	got map[string][]string // by payload, the names of the nodes
+}
+
+// join starts a loop of a group at n, until ctx ends.
+func (l *ledger) join(ctx context.Context, n *espial.Node, group string) {
+	events := n.Subscribe(ctx, "jobs.*", espial.Group(group))
+	go func() {
+		for e, err := range events {
+			if err == nil {
+				l.mu.Lock()
+				l.got[string(e.Data)] = append(l.got[string(e.Data)], n.Name())
+				l.mu.Unlock()
+			}
+		}
+	}()
+}
+
+// TestAGroupSharesEvents: each is for one node of the group, all get their share, and when a
+// node of the group dies the others go on.
+func TestAGroupSharesEvents(t *testing.T) {
+	inCluster(t, 4, func(c *cluster) {
+		ctx, cancel := context.WithCancel(c.Context())
+		defer cancel()
+		l := &ledger{got: map[string][]string{}}
+		for _, n := range c.nodes[1:] {
+			l.join(ctx, n, "workers")
+		}
+		time.Sleep(time.Second) // all have heard of the group
+		publish := func(first, last int) {
+			for i := first; i < last; i++ {
+				if err := c.nodes[0].Publish(c.Context(), "jobs.run", fmt.Append(nil, i)); err != nil {
+					c.Fatal(err)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		publish(0, 300)
+		c.net.Down(ip(3))
+		time.Sleep(time.Second)
+		publish(300, 500)
+		synctest.Wait()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		share := map[string]int{}
+		for i := range 500 {
+			at := l.got[fmt.Sprint(i)]
+			if len(at) != 1 {
+				c.Errorf("event %d is at %v, want one of the group", i, at)
+				continue
+			}
+			share[at[0]]++
+		}
+		if share["node-3"] != 100 || share["node-1"] != 200 || share["node-2"] != 200 {
+			c.Errorf("500 events are shared as %v", share)
+		}
+	})
+}
+
+// TestGroupsAndOthersGetTheirOwn: a subscription of no group gets everything, two groups
+// share nothing, and a node that joins later is one of its group.
+func TestGroupsAndOthersGetTheirOwn(t *testing.T) {
+	inCluster(t, 2, func(c *cluster) {
+		ctx, cancel := context.WithCancel(c.Context())
+		defer cancel()
+		a, b, plain := &ledger{got: map[string][]string{}}, &ledger{got: map[string][]string{}}, &ledger{got: map[string][]string{}}
+		a.join(ctx, c.nodes[0], "a") // at the publisher itself
+		b.join(ctx, c.nodes[1], "b")
+		late := c.start(espial.Config{})
+		b.join(ctx, late, "b")
+		c.meet(3)
+		events := late.Subscribe(ctx, "jobs.>")
+		go func() {
+			for e, err := range events {
+				if err == nil {
+					plain.mu.Lock()
+					plain.got[string(e.Data)] = append(plain.got[string(e.Data)], "late")
+					plain.mu.Unlock()
+				}
+			}
+		}()
+		time.Sleep(time.Second)
+		for i := range 10 {
+			if err := c.nodes[0].Publish(c.Context(), "jobs.run", fmt.Append(nil, i)); err != nil {
+				c.Fatal(err)
+			}
+		}
+		if err := c.nodes[0].Publish(c.Context(), "jobs.run", []byte("others"), espial.Others()); err != nil {
+			c.Fatal(err)
+		}
+		if err := c.nodes[0].Publish(c.Context(), "jobs.run", []byte("late"), only(late)); err != nil {
+			c.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		var names []string
+		for i := range 10 {
+			key := fmt.Sprint(i)
+			if len(a.got[key]) != 1 || len(b.got[key]) != 1 || len(plain.got[key]) != 1 {
+				c.Errorf("event %d: a %v, b %v, no group %v", i, a.got[key], b.got[key], plain.got[key])
+			}
+			names = append(names, b.got[key]...)
+		}
+		if n := strings.Count(strings.Join(names, " "), "node-2"); n != 5 {
+			c.Errorf("who joined late got %d of ten", n)
+		}
+		if len(a.got["others"]) != 0 || len(b.got["others"]) != 1 {
+			c.Errorf("published to others: a %v, b %v", a.got["others"], b.got["others"])
+		}
+		if len(b.got["late"]) != 1 || len(plain.got["late"]) != 1 {
+			c.Errorf("published to one member: b %v, no group %v", b.got["late"], plain.got["late"])
+		}
+	})
+}
+
+// TestConfirmationsOfGroups: who is one of the group is asked, and its reader confirms.
+func TestConfirmationsOfGroups(t *testing.T) {
+	inCluster(t, 3, func(c *cluster) {
+		ctx, cancel := context.WithCancel(c.Context())
+		defer cancel()
+		l := &ledger{got: map[string][]string{}}
+		l.join(ctx, c.nodes[1], "workers")
+		l.join(ctx, c.nodes[2], "workers")
+		time.Sleep(time.Second)
+		if err := c.nodes[0].Publish(c.Context(), "jobs.run", nil, espial.All().Handled()); err != nil {
+			c.Errorf("one of a group handled it: %v", err)
+		}
+		err := c.nodes[0].Publish(c.Context(), "jobs.run", nil, espial.All().Handled().AtLeast(2))
+		if u, ok := errors.AsType[*espial.UndeliveredError](err); !ok || u.Delivered != 1 {
+			c.Errorf("two were wanted, and a group has one: %v", err)
+		}
+		cancel()
+		time.Sleep(time.Second)
+		if err := c.nodes[0].Publish(c.Context(), "jobs.run", nil, espial.All().Queued()); err == nil {
+			c.Error("the group is gone, and the event was confirmed")
+		}
+	})
+}
+
+func TestAGroupWithABadNameIsAnError(t *testing.T) {
+	inCluster(t, 1, func(c *cluster) {
+		for _, err := range c.nodes[0].Subscribe(c.Context(), "a", espial.Group("a.b")) {
+			if _, ok := errors.AsType[*espial.TargetError](err); !ok {
+				c.Errorf("Subscribe yields %v, want a TargetError", err)
+			}
+		}
+	})
+}

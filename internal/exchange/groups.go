@@ -1,0 +1,184 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/glob"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/session"
+)
+
+// topicsMax is how many topics the directory remembers with their groups. Beyond it the
+// directory forgets all and learns again, at the price of one search for each.
+const topicsMax = 1024
+
+// Group is the members that have subscriptions of one group to a topic.
+type Group struct {
+	name  string
+	pairs []*Pair // by ID
+	turn  atomic.Uint64
+}
+
+// Name returns the name of the group.
+func (g *Group) Name() string { return g.name }
+
+// directory is what is known of the groups at all members.
+type directory struct {
+	used atomic.Bool // there has been a group; saves everybody else the look-up
+
+	mu     sync.Mutex // guards what follows
+	index  glob.Index[seat]
+	seats  map[*Pair][]glob.Key
+	topics map[string][]*Group
+}
+
+// seat is one member's place in a group.
+type seat struct {
+	group string
+	pair  *Pair
+}
+
+// set replaces what is known of a member.
+func (d *directory) set(p *Pair, list []frame.Interest) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, k := range d.seats[p] {
+		d.index.Remove(k)
+	}
+	delete(d.seats, p)
+	for _, i := range list {
+		d.seats[p] = append(d.seats[p], d.index.Add(i.Pattern, seat{i.Group, p}))
+		d.used.Store(true)
+	}
+	clear(d.topics)
+}
+
+// groups returns the groups that want a topic, by name.
+func (d *directory) groups(topic string) []*Group {
+	if !d.used.Load() {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if groups, ok := d.topics[topic]; ok {
+		return groups
+	}
+	seats := d.index.Match(nil, topic)
+	slices.SortFunc(seats, func(a, b seat) int {
+		if c := strings.Compare(a.group, b.group); c != 0 {
+			return c
+		}
+		return a.pair.id.Compare(b.pair.id)
+	})
+	var groups []*Group
+	for _, s := range slices.Compact(seats) {
+		if len(groups) == 0 || groups[len(groups)-1].name != s.group {
+			groups = append(groups, &Group{name: s.group})
+		}
+		g := groups[len(groups)-1]
+		g.pairs = append(g.pairs, s.pair)
+	}
+	if len(d.topics) >= topicsMax {
+		clear(d.topics)
+	}
+	d.topics[topic] = groups
+	return groups
+}
+
+// Groups returns the groups that want a topic, as far as their members have said so.
+func (x *Exchange) Groups(topic string) []*Group { return x.directory.groups(topic) }
+
+// ToGroup publishes m to one member of a group, in turn: to one that has a link and room if
+// there is any, else it waits for one as Direct does. With others it leaves this node out. It
+// returns the member that it chose, and [ErrNoMember] if there is none.
+func (x *Exchange) ToGroup(
+	ctx context.Context, g *Group, others bool, m session.Message, r *Receipts,
+) (ident.NodeID, error) {
+	m.Group = g.name
+	pairs := x.candidates(g, others)
+	for _, p := range pairs {
+		if p.link.Load() == nil {
+			continue
+		}
+		if err := x.TryDirect(p.id, m, r); !errors.Is(err, session.ErrFull) {
+			return p.id, err
+		}
+	}
+	if len(pairs) == 0 {
+		return ident.NodeID{}, ErrNoMember
+	}
+	return pairs[0].id, x.Direct(ctx, pairs[0].id, m, r)
+}
+
+// candidates returns those of a group that are members, beginning with whose turn it is.
+func (x *Exchange) candidates(g *Group, others bool) []*Pair {
+	pairs := make([]*Pair, 0, len(g.pairs))
+	for _, p := range g.pairs {
+		if x.Member(p.id) == p && (!others || p != x.self) {
+			pairs = append(pairs, p)
+		}
+	}
+	if len(pairs) == 0 {
+		return nil
+	}
+	turn := int(g.turn.Add(1) % uint64(len(pairs)))
+	return append(pairs[turn:], pairs[:turn]...)
+}
+
+// regrouped tells all members what the groups of this node subscribe to now.
+func (x *Exchange) regrouped() {
+	list := encode(x.box.Interests())
+	x.interests.Store(&list)
+	for _, p := range x.all() {
+		p.mu.Lock()
+		p.announcing = true
+		p.mu.Unlock()
+		p.wake()
+	}
+}
+
+// encode returns the message that tells of interests, without those that have no room: of
+// two that are added at the same time at the limit, one may be too many.
+func encode(list []frame.Interest) (b []byte) {
+	for _, i := range list {
+		if longer := i.Append(b); len(longer) <= frame.InterestsMax {
+			b = longer
+		}
+	}
+	return b
+}
+
+// announce tells the peer what the groups of this node subscribe to, if it is to be told and
+// there is room. The caller holds mu.
+func (p *Pair) announce() {
+	list := p.x.interests.Load()
+	if !p.announcing || list == nil {
+		return
+	}
+	before := p.log.Held()
+	m := session.Message{Topic: frame.TopicInterests, Class: frame.ClassReliable, Payload: *list}
+	if _, err := p.log.Append(m); err == nil {
+		p.announcing = false
+		p.x.direct.Add(int64(p.log.Held() - before))
+	}
+}
+
+// interested takes what the groups of the peer subscribe to. What is malformed is left out.
+func (p *Pair) interested(ev frame.Events) {
+	payload, _ := frame.NextPayload(ev.Run)
+	list, ok := frame.DecodeInterests(payload)
+	if !ok {
+		p.x.forged.Add(1)
+		return
+	}
+	p.x.directory.set(p, slices.DeleteFunc(list, func(i frame.Interest) bool {
+		return glob.CheckName(i.Group) != nil || glob.CheckPattern(i.Pattern) != nil ||
+			glob.Reserved(i.Pattern)
+	}))
+}

@@ -1,0 +1,58 @@
+package frame
+
+// GroupMax is the length of the longest name of a group of subscriptions, in bytes.
+const GroupMax = 63
+
+// tagGroup is the tag of the field that [AppendGroup] writes.
+const tagGroup = 5
+
+// GroupSize returns the size of the field that names a group with a name of n bytes.
+func GroupSize(n int) int { return 1 + 1 + 1 + n }
+
+// AppendGroup appends to the fields of EVENTS the one that says for which group of
+// subscriptions the messages are. It is critical: a receiver that does not know groups
+// would give them to everybody. The name must not exceed [GroupMax] bytes.
+func AppendGroup(dst []byte, name string) []byte {
+	dst = append(dst, tagGroup, byte(1+len(name)), byte(len(name)))
+	return append(dst, name...)
+}
+
+// Group returns the name of the group for which the messages of e are, which aliases e;
+// empty for all subscriptions. It is for what [DecodeEvents] returned.
+func (e *Events) Group() []byte {
+	if len(e.Fields) == 0 {
+		return nil
+	}
+	r := reader{b: e.Fields}
+	return r.eventFields().group
+}
+
+// TopicInterests is the topic of what a node's groups subscribe to: direct messages of one
+// list of [Interest] each, the last of which counts. They are no events.
+const TopicInterests = "espial.interests"
+
+// InterestsMax is how many bytes such a list has at most, so that it fits a frame.
+const InterestsMax = 16 << 10
+
+// Interest is one subscription of a group, or several alike.
+type Interest struct{ Group, Pattern string }
+
+// Append appends one entry of a message on [TopicInterests] to dst.
+func (i Interest) Append(dst []byte) []byte {
+	return appendStr(appendStr(dst, []byte(i.Group)), []byte(i.Pattern))
+}
+
+// DecodeInterests decodes the payload of a message on [TopicInterests]. The grammar is the
+// receiver's to check.
+func DecodeInterests(b []byte) (list []Interest, ok bool) {
+	if len(b) > InterestsMax {
+		return nil, false
+	}
+	r := reader{b: b}
+	for len(r.b) > 0 && r.err == nil {
+		list = append(list, Interest{
+			Group: string(r.bytes("group", GroupMax)), Pattern: string(r.bytes("pattern", TopicMax)),
+		})
+	}
+	return list, r.err == nil
+}
