@@ -222,9 +222,6 @@ func (c *Core) RTT(peer ident.NodeID) time.Duration {
 	return rtt
 }
 
-// Stats returns the counters of the dial schedule.
-func (c *Core) Stats() dial.Stats { return c.dials.Stats() }
-
 // enter begins an input. A detector that is overdue learns that first: what the input
 // says must not hide that this node was paused until now.
 func (c *Core) enter(now time.Time) { c.detector.Tick(now) }

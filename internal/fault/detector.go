@@ -164,10 +164,6 @@ func (d *Detector) RTT(id ident.NodeID) (time.Duration, bool) {
 	return w.rtt, true
 }
 
-// Score returns the health of this node: 0 is well, 8 is worst. Time-outs are multiplied
-// by one more than the score.
-func (d *Detector) Score() int { return d.health.score }
-
 // Suspected reports that member by suspects id, and whether it found id refusing.
 // Nobody is dead by it alone: this node looks for itself.
 func (d *Detector) Suspected(

@@ -18,9 +18,8 @@
 //	if err := glob.CheckPattern(p); err != nil {
 //		return err // glob: pattern "orders..": word 2 is empty
 //	}
-//	if glob.Match(p, topic) { … }
-//
-// [Index] answers for many patterns at once which of them match a topic.
+//	key := index.Add(p, value)
+//	values = index.Match(values[:0], topic) // of all patterns that match
 //
 // The package is pure: no goroutine, lock, clock or socket. Its functions may be
 // called by several goroutines; an [Index] is guarded by its owner.

@@ -6,6 +6,12 @@ import (
 	"strings"
 )
 
+// The wildcards.
+const (
+	one  = "*" // exactly one word
+	rest = ">" // one or more words, at the end
+)
+
 // Index holds values under patterns and finds those whose pattern matches a topic.
 // The zero Index is empty and ready for use.
 //
@@ -13,10 +19,9 @@ import (
 // others form a tree by word, of which a topic visits at most two branches a word. An
 // Index has no lock: Match may run together with Match, and with nothing else.
 type Index[V any] struct {
-	added  uint64                // values ever added; the number of the latest
-	values int                   // values present
-	exact  map[string][]entry[V] // patterns without wildcards
-	root   branch[V]             // patterns with wildcards
+	added uint64                // values ever added; the number of the latest
+	exact map[string][]entry[V] // patterns without wildcards
+	root  branch[V]             // patterns with wildcards
 }
 
 // Key names one value of an [Index], so that it can be removed. The zero Key names
@@ -40,14 +45,10 @@ type branch[V any] struct {
 	rest  []entry[V]            // patterns that end here with ">"
 }
 
-// Len returns the number of values.
-func (x *Index[V]) Len() int { return x.values }
-
 // Add puts v under a pattern, which the caller has checked with [CheckPattern], and
 // returns the key for [Index.Remove]. Equal patterns and equal values may repeat.
 func (x *Index[V]) Add(pattern string, v V) Key {
 	x.added++
-	x.values++
 	e := entry[V]{x.added, v}
 	if literal(pattern) {
 		if x.exact == nil {
@@ -62,25 +63,20 @@ func (x *Index[V]) Add(pattern string, v V) Key {
 
 // Remove takes out what Add returned k for and reports whether it was there.
 func (x *Index[V]) Remove(k Key) bool {
-	if !x.remove(k.pattern, k.number) {
-		return false
+	if !literal(k.pattern) {
+		return x.root.remove(k.pattern, k.number)
 	}
-	x.values--
-	return true
-}
-
-func (x *Index[V]) remove(pattern string, number uint64) bool {
-	if !literal(pattern) {
-		return x.root.remove(pattern, number)
-	}
-	list, found := without(x.exact[pattern], number)
+	list, found := without(x.exact[k.pattern], k.number)
 	if len(list) > 0 {
-		x.exact[pattern] = list
+		x.exact[k.pattern] = list
 	} else {
-		delete(x.exact, pattern)
+		delete(x.exact, k.pattern)
 	}
 	return found
 }
+
+// literal reports whether pattern has no wildcard, and so matches itself only.
+func literal(pattern string) bool { return !strings.ContainsAny(pattern, one+rest) }
 
 // Match appends to dst the values whose pattern matches topic, in the order in which
 // they were added, and returns the longer slice. The caller has checked topic with

@@ -173,7 +173,7 @@ func TestCheckTopicAllocatesNothing(t *testing.T) {
 	topic, pattern := "orders.eu-west.placed", "orders.*.>"
 	if n := testing.AllocsPerRun(100, func() {
 		if glob.CheckTopic(topic) != nil || glob.CheckPattern(pattern) != nil || glob.CheckName("web-1") != nil ||
-			glob.Reserved(topic) || !glob.Match(pattern, topic) {
+			glob.Reserved(topic) {
 			t.Fatal("a valid text was refused")
 		}
 	}); n != 0 {
@@ -192,7 +192,7 @@ func FuzzCheck(f *testing.F) {
 		if name == nil && topic != nil || topic == nil && pattern != nil {
 			t.Fatalf("checks of %q as name, topic, pattern: %v, %v, %v", s, name, topic, pattern)
 		}
-		if topic == nil && (!glob.Match(s, s) || !glob.Match(">", s)) {
+		if topic == nil && (!found(s, s) || !found(">", s)) {
 			t.Fatalf("topic %q does not match itself and >", s)
 		}
 		for _, err := range []error{name, topic, pattern, glob.CheckName(glob.HostName(s))} {

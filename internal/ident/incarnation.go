@@ -5,11 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 )
-
-// ErrIncarnation reports text that is not the text form of an [Incarnation].
-var ErrIncarnation = errors.New("ident: malformed incarnation")
 
 // Incarnation names one start of a node: 64 random bits, so that a restarted node is
 // never taken for its former self and no state has to survive on disk. Incarnations
@@ -31,32 +27,9 @@ func NewIncarnation(rand io.Reader) (Incarnation, error) {
 	return inc, nil
 }
 
-// ParseIncarnation is the inverse of [Incarnation.String]. It refuses everything but
-// 16 lower-case hexadecimal digits with an error that wraps [ErrIncarnation].
-func ParseIncarnation(s string) (Incarnation, error) {
-	n, err := strconv.ParseUint(s, 16, 64)
-	if err != nil || Incarnation(n).String() != s {
-		return 0, fmt.Errorf("%w: %q", ErrIncarnation, s)
-	}
-	return Incarnation(n), nil
-}
-
 // String returns the text form: 16 lower-case hexadecimal digits. It is text in JSON
 // too, because a number there is exact to 53 bits only.
 func (i Incarnation) String() string { return fmt.Sprintf("%016x", uint64(i)) }
-
-// MarshalText returns [Incarnation.String]; the error is always nil.
-func (i Incarnation) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
-
-// UnmarshalText sets i as [ParseIncarnation] does and leaves it alone on error.
-func (i *Incarnation) UnmarshalText(text []byte) error {
-	got, err := ParseIncarnation(string(text))
-	if err != nil {
-		return err
-	}
-	*i = got
-	return nil
-}
 
 // Seq numbers the messages of one sender in one incarnation, from 1 on without gaps.
 // Zero means before the first. Its text form is decimal. At a million messages a

@@ -69,9 +69,9 @@ func NewKey(rand io.Reader) (*Key, error) {
 }
 
 // ParseKey reads one private key, Ed25519 or P-256, in unencrypted PKCS#8 PEM, as
-// [Key.PEM], "openssl genpkey" and "openssl pkcs8 -topk8 -nocrypt" write it. Text
-// before the block is a comment; a second block is refused, because nobody could say
-// which key counts. Errors wrap [ErrKeyFile] or [ErrKeyType].
+// "openssl genpkey" and "openssl pkcs8 -topk8 -nocrypt" write it. Text before the block is
+// a comment; a second block is refused, because nobody could say which key counts. Errors
+// wrap [ErrKeyFile] or [ErrKeyType].
 func ParseKey(text []byte) (*Key, error) {
 	block, rest := pem.Decode(text)
 	switch {
@@ -113,17 +113,6 @@ func newKey(secret any) (*Key, error) {
 	}
 	k.id = IDOf(k.public)
 	return k, nil
-}
-
-// PEM returns the secret in PKCS#8 PEM, the form of a key file. The caller keeps it
-// from others: mode 0600.
-func (k *Key) PEM() []byte {
-	der, err := x509.MarshalPKCS8PrivateKey(k.signer)
-	if err != nil {
-		//nolint:forbidigo // broken invariant: newKey admits only keys that PKCS#8 can hold
-		panic(fmt.Sprintf("ident: key %v of type %T has no PKCS#8 form: %v", k.id, k.signer, err))
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})
 }
 
 // ID returns the ID of the node that holds k.

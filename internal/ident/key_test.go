@@ -105,8 +105,8 @@ func TestPublicIsTheStandardEncoding(t *testing.T) {
 
 func TestPEMRoundTrip(t *testing.T) {
 	for name, k := range kinds(t) {
-		again, err := ident.ParseKey(k.PEM())
-		if err != nil || again.ID() != k.ID() || !bytes.Equal(again.PEM(), k.PEM()) {
+		again, err := ident.ParseKey(k.PEM(t))
+		if err != nil || again.ID() != k.ID() || !bytes.Equal(again.PEM(t), k.PEM(t)) {
 			t.Errorf("%s: ParseKey(PEM) = %v, %v; want %v", name, again, err, k)
 		}
 	}
@@ -119,7 +119,7 @@ func TestNewKeyNeedsTheWholeSeed(t *testing.T) {
 }
 
 func TestParseKey(t *testing.T) {
-	good := seeded(t, 1).PEM()
+	good := seeded(t, 1).PEM(t)
 	weak, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)

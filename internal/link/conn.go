@@ -52,7 +52,6 @@ type Conn struct {
 	tls  *tls.Conn
 	role Role
 	peer ident.NodeID
-	pub  []byte
 
 	start time.Time
 	heard atomic.Int64 // when the last bytes came, as the time since start
@@ -94,7 +93,7 @@ func Handshake(ctx context.Context, nc net.Conn, role Role, i *Identity) (*Conn,
 		err = c.tls.HandshakeContext(ctx)
 	}
 	if err == nil {
-		c.pub, c.peer, err = peerKey(c.tls.ConnectionState())
+		c.peer, err = peerID(c.tls.ConnectionState())
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("link: handshake: %w", err), ignoreClosed(nc.Close()))
@@ -112,9 +111,6 @@ func ignoreClosed(err error) error {
 
 // Peer returns the node ID of the other end.
 func (c *Conn) Peer() ident.NodeID { return c.peer }
-
-// Public returns the public key of the other end.
-func (c *Conn) Public() []byte { return c.pub }
 
 // Dialed reports whether this end dialled.
 func (c *Conn) Dialed() bool { return c.role == Dialer }
@@ -160,13 +156,6 @@ func (c *Conn) Bytes() (sent, received uint64) { return c.sent.Load(), c.receive
 // Records returns how many TLS records were sent, the handshake's included. A link is
 // replaced before they are 2^24 (RFC 8446, section 5.5).
 func (c *Conn) Records() uint64 { return c.raw.records.Load() }
-
-// Queued returns how many bytes of control frames wait for the writer.
-func (c *Conn) Queued() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.control)
-}
 
 // Closed returns a channel that is closed by Close.
 func (c *Conn) Closed() <-chan struct{} { return c.closing }

@@ -19,10 +19,7 @@ const cipherAES = tls.TLS_AES_128_GCM_SHA256
 var ErrALPN = errors.New("link: peer does not speak " + alpn)
 
 // Identity is the key of this node with its certificate.
-type Identity struct {
-	id   ident.NodeID
-	cert tls.Certificate
-}
+type Identity struct{ cert tls.Certificate }
 
 // NewIdentity makes the certificate for k.
 func NewIdentity(k *ident.Key) (*Identity, error) {
@@ -31,11 +28,8 @@ func NewIdentity(k *ident.Key) (*Identity, error) {
 		return nil, err
 	}
 	cert := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: k.Signer()}
-	return &Identity{id: k.ID(), cert: cert}, nil
+	return &Identity{cert}, nil
 }
-
-// ID returns the node ID of the key.
-func (i *Identity) ID() ident.NodeID { return i.id }
 
 // config returns the TLS configuration of one end. It verifies no chain of trust,
 // because a node is its key: what matters is who holds it, which TLS proves.
@@ -66,19 +60,19 @@ func verify(s tls.ConnectionState) error {
 	if s.NegotiatedProtocol != alpn {
 		return ErrALPN
 	}
-	_, _, err := peerKey(s)
+	_, err := peerID(s)
 	return err
 }
 
-// peerKey returns the key in the peer's certificate and the ID that follows from it.
-func peerKey(s tls.ConnectionState) (pub []byte, id ident.NodeID, err error) {
+// peerID returns the ID that follows from the key in the peer's certificate.
+func peerID(s tls.ConnectionState) (ident.NodeID, error) {
 	raw := make([][]byte, len(s.PeerCertificates))
 	for i, c := range s.PeerCertificates {
 		raw[i] = c.Raw
 	}
-	pub, id, err = ident.CheckCertificate(raw)
+	_, id, err := ident.CheckCertificate(raw)
 	if err != nil {
-		return nil, id, fmt.Errorf("link: peer's certificate: %w", err)
+		return ident.NodeID{}, fmt.Errorf("link: peer's certificate: %w", err)
 	}
-	return pub, id, nil
+	return id, nil
 }

@@ -56,15 +56,6 @@ func (c *Cursor) Waiting() uint64 {
 	return uint64(c.log.count + 1 - c.Message())
 }
 
-// Done returns the highest number that needs no more care: all up to it were
-// acknowledged or given up.
-func (c *Cursor) Done() ident.Seq { return c.done }
-
-// InDoubt returns the first and the last number that were handed out by
-// [Cursor.Take] and not acknowledged: the peer may have them or not. There is none if
-// from > to. What follows up to the log's end was never sent.
-func (c *Cursor) InDoubt() (from, to ident.Seq) { return c.done + 1, c.sent }
-
 // Pending reports whether Take would return anything.
 func (c *Cursor) Pending() bool {
 	return c.next < c.log.ring.high && c.fits(c.log.ring.at(c.next))
@@ -217,7 +208,7 @@ func (c *Cursor) GiveUp() (lost uint64) {
 	return lost
 }
 
-// Close ends the cursor; [Cursor.InDoubt] keeps its answer. What the last Take returned
+// Close ends the cursor. What the last Take returned
 // stays valid.
 func (c *Cursor) Close() {
 	if c.closed {

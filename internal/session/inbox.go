@@ -70,9 +70,6 @@ func (i *Inbox) Window() int { return i.window }
 // OPEN; 0 for none.
 func (i *Inbox) Received() ident.Seq { return i.received }
 
-// Held returns how much was accepted and not released, in bytes as [Cost] counts.
-func (i *Inbox) Held() int { return i.held }
-
 // Start takes the lowest number that the peer can still send, and the message that it
 // belongs to, from its OPEN: the beginning of the session at the first time, and later
 // what the peer has not given up. It returns how many messages are lost. Numbers that

@@ -141,9 +141,6 @@ func NewLog(lane frame.Lane, o Limits) *Log {
 	return &Log{lane: lane, limits: o.withDefaults(), next: 1, trimmed: 1}
 }
 
-// Next returns the number that the next message or piece gets; the first is 1.
-func (l *Log) Next() ident.Seq { return l.next }
-
 // Held returns how much the log holds, in bytes as [Cost] counts.
 func (l *Log) Held() int { return l.held }
 
