@@ -151,11 +151,7 @@ func (e *Engine) Changes(ctx context.Context) *Feed {
 
 // SetMeta replaces the metadata of this node.
 func (e *Engine) SetMeta(ctx context.Context, meta map[string]string) error {
-	err, askErr := ask(ctx, e, func(now time.Time) error { return e.core.SetMeta(now, meta) })
-	if askErr != nil {
-		return askErr
-	}
-	return err
+	return order(ctx, e, func(now time.Time) error { return e.core.SetMeta(now, meta) })
 }
 
 // drainInterval is how often Drain looks.

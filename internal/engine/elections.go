@@ -227,11 +227,7 @@ func (e *Engine) reportElection(a council.Report) {
 
 // election runs f on the owner goroutine, with the time of the council.
 func (e *Engine) election(ctx context.Context, f func(c *council.Council, now time.Time) error) error {
-	err, askErr := ask(ctx, e, func(time.Time) error { return f(e.council, e.cfg.Awake()) })
-	if askErr != nil {
-		return askErr
-	}
-	return err
+	return order(ctx, e, func(time.Time) error { return f(e.council, e.cfg.Awake()) })
 }
 
 // Open takes part in an election.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -50,9 +51,35 @@ func (e *Engine) offer(f input) bool {
 
 // query runs f on the owner goroutine and returns its result; ok is false if the engine
 // ended. The owner is never long in answering.
-func query[T any](e *Engine, f func(now time.Time) T) (v T, ok bool) {
+func query[T any](e *Engine, f func(now time.Time) T) (v T, ok bool) { return queryUntil(nil, e, f) }
+
+// ask is query for a caller with a context. It returns [ErrClosed] if the engine ended,
+// or ctx's error.
+func ask[T any](ctx context.Context, e *Engine, f func(now time.Time) T) (T, error) {
+	v, ok := queryUntil(ctx.Done(), e, f)
+	switch {
+	case ok:
+		return v, nil
+	case ctx.Err() != nil:
+		return v, context.Cause(ctx)
+	}
+	return v, ErrClosed
+}
+
+// order is ask for what may fail: it returns the error of f too.
+func order(ctx context.Context, e *Engine, f func(now time.Time) error) error {
+	err, unasked := ask(ctx, e, f)
+	return cmp.Or(unasked, err)
+}
+
+// queryUntil is query that gives up when done is closed; nil is never closed.
+func queryUntil[T any](done <-chan struct{}, e *Engine, f func(now time.Time) T) (v T, ok bool) {
 	answer := make(chan T, 1)
-	if !e.put(func(now time.Time) { answer <- f(now) }) {
+	select {
+	case e.inputs <- func(now time.Time) { answer <- f(now) }:
+	case <-e.ended:
+		return v, false
+	case <-done:
 		return v, false
 	}
 	select {
@@ -60,27 +87,7 @@ func query[T any](e *Engine, f func(now time.Time) T) (v T, ok bool) {
 		return v, true
 	case <-e.ended:
 		return v, false
-	}
-}
-
-// ask is query for a caller with a context. It returns [ErrClosed] if the engine ended,
-// or ctx's error.
-func ask[T any](ctx context.Context, e *Engine, f func(now time.Time) T) (T, error) {
-	var zero T
-	answer := make(chan T, 1)
-	select {
-	case e.inputs <- func(now time.Time) { answer <- f(now) }:
-	case <-e.ended:
-		return zero, ErrClosed
-	case <-ctx.Done():
-		return zero, context.Cause(ctx)
-	}
-	select {
-	case v := <-answer:
-		return v, nil
-	case <-e.ended:
-		return zero, ErrClosed
-	case <-ctx.Done():
-		return zero, context.Cause(ctx)
+	case <-done:
+		return v, false
 	}
 }

@@ -98,14 +98,7 @@ func (e *Engine) tick(now time.Time) {
 }
 
 // linkIDs returns the links in order, so that nothing depends on the order of a map.
-func (e *Engine) linkIDs() []core.LinkID {
-	ids := make([]core.LinkID, 0, len(e.links))
-	for id := range e.links {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
-}
+func (e *Engine) linkIDs() []core.LinkID { return slices.Sorted(maps.Keys(e.links)) }
 
 // goodbye tells every member that this node leaves, and closes the links.
 func (e *Engine) goodbye(now time.Time) {

@@ -15,14 +15,20 @@ func (p *Pair) Farewell(now time.Time) (frames []byte) {
 	if !p.opened {
 		return nil
 	}
+	return p.appendAcks(nil, now, true)
+}
+
+// appendAcks appends what is to be acknowledged: what is due, or, if frames leave anyway,
+// all. The caller holds mu.
+func (p *Pair) appendAcks(dst []byte, now time.Time, anyway bool) []byte {
 	for lane, in := range p.in {
-		if n, ok := in.Ack(now, true); ok {
+		if n, ok := in.Ack(now, anyway); ok {
 			p.owed[lane] = n
 		}
 		if n := p.owed[lane]; n > 0 {
-			frames = frame.Acked{Lane: frame.Lane(lane), Number: n}.Append(frames)
+			dst = frame.Acked{Lane: frame.Lane(lane), Number: n}.Append(dst)
 			p.owed[lane] = 0
 		}
 	}
-	return frames
+	return dst
 }

@@ -227,15 +227,7 @@ func (p *Pair) acknowledge(anyway bool) {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for lane, in := range p.in {
-		if n, ok := in.Ack(now, anyway); ok {
-			p.owed[lane] = n
-		}
-		if n := p.owed[lane]; n > 0 {
-			p.acks = frame.Acked{Lane: frame.Lane(lane), Number: n}.Append(p.acks)
-			p.owed[lane] = 0
-		}
-	}
+	p.acks = p.appendAcks(p.acks, now, anyway)
 	p.schedule(now)
 }
 
