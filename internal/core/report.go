@@ -147,8 +147,7 @@ func (c *Core) members() []Member { return c.withSelf(c.table.Members()) }
 func (c *Core) withSelf(ms []member.Member) []Member {
 	all, self := c.all(ms), Member{Record: c.table.Self(), Self: true}
 	at, _ := slices.BinarySearchFunc(all, self, func(a, b Member) int {
-		// No number comes last: zero less one is the highest.
-		return cmp.Or(cmp.Compare(a.Record.Join-1, b.Record.Join-1), a.Record.ID.Compare(b.Record.ID))
+		return cmp.Or(ident.CompareJoins(a.Record.Join, b.Record.Join), a.Record.ID.Compare(b.Record.ID))
 	})
 	return slices.Insert(all, at, self)
 }

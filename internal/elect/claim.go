@@ -18,10 +18,7 @@ type Seat struct {
 
 // Compare returns -1, 0 or +1 as s sorts before, with or after o. The lower seat wins.
 func (s Seat) Compare(o Seat) int {
-	return cmp.Or(
-		cmp.Compare(s.Join-1, o.Join-1), // 0 wraps to the end
-		s.ID.Compare(o.ID),
-	)
+	return cmp.Or(ident.CompareJoins(s.Join, o.Join), s.ID.Compare(o.ID))
 }
 
 // Reign is the time of one leader under one term.

@@ -4,7 +4,8 @@
 //   - [NodeID] says which node: the hash of its public key, so a claim to an ID is a
 //     claim to a key, and a key can be asked to prove itself.
 //   - [Incarnation] says which start of that node.
-//   - [Seq] numbers the messages of one sender; [Term] numbers the reigns of leaders.
+//   - [Seq] numbers the messages of one sender; [Term] numbers the reigns of leaders;
+//     join numbers tell who is older ([CompareJoins]).
 //   - [Key] is the private key, its file form, and the certificate that carries it
 //     through TLS.
 //

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"math"
 	"slices"
 
 	"github.com/espial-go/espial/internal/ident"
@@ -84,12 +83,4 @@ type Voter struct {
 }
 
 // byAge orders by join number, then ID.
-func byAge(a, b Voter) int {
-	age := func(v Voter) uint64 {
-		if v.Join == 0 {
-			return math.MaxUint64
-		}
-		return v.Join
-	}
-	return cmp.Or(cmp.Compare(age(a), age(b)), a.ID.Compare(b.ID))
-}
+func byAge(a, b Voter) int { return cmp.Or(ident.CompareJoins(a.Join, b.Join), a.ID.Compare(b.ID)) }

@@ -53,11 +53,7 @@ type Member struct {
 
 // compare orders members by join number, those without one last, then by ID.
 func compare(a, b Member) int {
-	// Zero less one is the highest number.
-	return cmp.Or(
-		cmp.Compare(a.Record.Join-1, b.Record.Join-1),
-		a.Record.ID.Compare(b.Record.ID),
-	)
+	return cmp.Or(ident.CompareJoins(a.Record.Join, b.Record.Join), a.Record.ID.Compare(b.Record.ID))
 }
 
 // differs reports whether two records of one incarnation differ in what users see.
