@@ -35,7 +35,8 @@ slow.`,
 	}
 	asJSON := jsonFlag(cmd, "one JSON object a line")
 	queue := cmd.Flags().String("queue", "",
-		"share the events with the other subscriptions of the `GROUP`:\none of them in the cluster gets each, in turn")
+		"share the events with the other subscriptions of the `GROUP`:\n"+
+			"one of them in the cluster gets each, in turn")
 	count := cmd.Flags().Int("count", 0, "end after this many `EVENTS` (default 0, no end)")
 	q.check = func([]string) error {
 		if *count < 0 {
