@@ -194,7 +194,7 @@ func (g *segment) start(host, name string) *program {
 // await waits until the node has printed all of the lines.
 func (p *program) await(lines ...string) {
 	p.t.Helper()
-	late := time.After(2 * patience) // IPv6 addresses take 2 s to be usable
+	late := time.After(patience) // IPv6 addresses take 2 s to be usable
 	for _, want := range lines {
 		for !p.printed(want) {
 			select {
