@@ -57,6 +57,17 @@ func (s *Segment) DropUDP(h *Host) {
 	s.fault(in(h)+"meta l4proto udp drop", out(h)+"meta l4proto udp drop")
 }
 
+// Hold leaves everything as it is for d, or until the test ends. It is for what has no event to
+// wait for: a fault that has to last, and something that must not happen and needs the time to.
+// Nothing else here waits in real time but for a line.
+func (s *Segment) Hold(d time.Duration) {
+	s.t.Helper()
+	select {
+	case <-time.After(d):
+	case <-s.t.Context().Done():
+	}
+}
+
 // Heal ends what the other faults of the segment began.
 func (s *Segment) Heal() {
 	s.t.Helper()

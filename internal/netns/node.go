@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	startMax   = 5 * time.Second // until a node listens
-	endMax     = 10 * time.Second
+	startMax   = 30 * time.Second // until a node listens, which takes a fraction of a second
+	endMax     = 30 * time.Second
 	stderrMax  = 64 << 10 // bytes of a node's messages that are kept
 	shownMax   = 40       // changes in the message of a failure
 	shortBytes = 16       // of an ID in the name of a control socket

@@ -28,6 +28,9 @@ var group = netip.MustParseAddrPort("239.255.77.82:27272")
 // idleFor is how long the roles that hold connections or send datagrams go on.
 const idleFor = 4 * time.Second
 
+// idleMin is how many connections have been opened when the role of idle says that it begins.
+const idleMin = 1000
+
 // idle keeps as many connections open as words says, without ever sending a byte. Those that
 // are closed are opened again.
 func idle(addr, words string) error {
@@ -41,22 +44,24 @@ func idle(addr, words string) error {
 	var wg sync.WaitGroup
 	for range count {
 		wg.Go(func() {
-			for time.Now().Before(end) {
+			tick := time.NewTicker(time.Millisecond) // or the dials alone would use up the machine
+			defer tick.Stop()
+			for ; time.Now().Before(end); <-tick.C {
 				c, err := net.DialTimeout("tcp", addr, time.Second)
 				if err != nil {
 					continue
 				}
-				opened.Add(1)
+				if opened.Add(1) == idleMin {
+					p.print(report{Change: "begun"})
+				}
 				_ = c.SetReadDeadline(end)
 				if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 					closed.Add(1)
 				}
 				_ = c.Close()
-				time.Sleep(time.Millisecond) // or the dials alone would use up the machine
 			}
 		})
 	}
-	p.print(report{Change: "begun"})
 	wg.Wait()
 	p.print(report{
 		Change: "idle", Count: int(opened.Load()),
@@ -111,7 +116,8 @@ func groupSocket() (*net.UDPConn, error) {
 }
 
 // garbage sends datagrams to the group at a rate per second: some begin as those of a cluster
-// do and go on at random, some are beacons of nodes that do not exist.
+// do and go on at random, some are beacons of nodes that do not exist. It says that it begins
+// when it has done so for a second.
 func garbage(cluster, words string) error {
 	rate, err := strconv.Atoi(words)
 	if err != nil {
@@ -134,14 +140,17 @@ func garbage(cluster, words string) error {
 		kinds[i] = b
 	}
 	var p printer
-	p.print(report{Change: "begun"})
-	sent := 0
-	begin := time.Now()
-	for time.Since(begin) < idleFor {
+	begin, begun, sent := time.Now(), false, 0
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for ; time.Since(begin) < idleFor; <-tick.C {
 		for due := int(time.Since(begin).Seconds() * float64(rate)); sent < due; sent++ {
 			_, _ = c.WriteToUDPAddrPort(kinds[sent%len(kinds)], group)
 		}
-		time.Sleep(time.Millisecond)
+		if !begun && sent >= rate {
+			p.print(report{Change: "begun"})
+			begun = true
+		}
 	}
 	p.print(report{Change: "garbage", Count: sent})
 	return nil
@@ -182,6 +191,8 @@ func forge(cluster, victim, member string) error {
 	}
 	r := rand.New(rand.NewPCG(3, 4))
 	sent := 0
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
 	for round := range 20 {
 		b := beacon(cluster, r, 80)
 		nonce := packet.Nonce(b.Tag)
@@ -208,7 +219,7 @@ func forge(cluster, victim, member string) error {
 				return err
 			}
 		}
-		time.Sleep(50 * time.Millisecond)
+		<-tick.C
 	}
 	new(printer).print(report{Change: "forged", Count: sent})
 	return nil
@@ -243,6 +254,9 @@ func spoof(raw *ipv4.RawConn, source netip.Addr, port uint16, payload []byte) er
 	}, udp, nil)
 }
 
+// repliesMax is how long the role of ask waits for replies, which come within milliseconds.
+const repliesMax = 500 * time.Millisecond
+
 // ask sends every kind of packet from its own address, first too short ones, then whole ones
 // and long ones.
 func ask(cluster string) error {
@@ -252,6 +266,8 @@ func ask(cluster string) error {
 	}
 	defer c.Close()
 	r := rand.New(rand.NewPCG(5, 6))
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
 	for _, size := range []int{packet.SizeMin - 1, packet.SizeMin, packet.SizeMax} {
 		for range 20 {
 			b := beacon(cluster, r, 80)
@@ -265,10 +281,13 @@ func ask(cluster string) error {
 					return err
 				}
 			}
-			time.Sleep(5 * time.Millisecond)
+			<-tick.C
 		}
 		new(printer).print(report{Change: "asked", Count: size})
-		time.Sleep(300 * time.Millisecond) // for the replies
+		_ = c.SetReadDeadline(time.Now().Add(repliesMax))
+		for err := error(nil); err == nil; { // the test looks at what crossed the segment
+			_, _, err = c.ReadFromUDPAddrPort(make([]byte, packet.SizeMax))
+		}
 	}
 	return nil
 }

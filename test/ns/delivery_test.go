@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/espial-go/espial/internal/netns"
 )
@@ -30,13 +29,13 @@ func TestResetsEverySecondLoseNothing(t *testing.T) {
 		if s.Host(1).ResetTCP() {
 			resets++
 		}
-		wait(second)
+		s.Hold(second)
 		if resets > chaos(30, 300) {
 			t.Fatalf("the sender is not done after %d resets\n%s\n%s", resets, sender.Report(), receiver.Report())
 		}
 	}
 	for _, topic := range []string{direct, broadcast} {
-		if got := receiver.Wait(5*second, netns.Match{Kind: "last", Reason: topic}).Count; got != uint64(count) {
+		if got := receiver.Wait(startMax, netns.Match{Kind: "last", Reason: topic}).Count; got != uint64(count) {
 			t.Errorf("%s ended with number %d, want %d", topic, got, count)
 		}
 		if got := receiver.Wait(0, netns.Match{Kind: "first", Reason: topic}).Count; got != 1 {
@@ -64,11 +63,14 @@ func TestAKilledReceiverLeavesItsMessagesInDoubt(t *testing.T) {
 	first := s.Host(2).Start(program("receiver", key)...)
 	sender := s.Host(1).Start(program("sender", strconv.Itoa(100_000))...)
 	first.Wait(startMax, netns.Match{Kind: "first", Reason: direct})
-	wait(500 * time.Millisecond) // in the middle of the stream
+	sender.Wait(startMax, netns.Match{Kind: "sending"}) // in the middle of the stream
 	first.Signal(syscall.SIGSTOP)
-	wait(100 * time.Millisecond) // what is sent now is acknowledged by nobody
+	for range 2 { // what is sent between the two lines is acknowledged by nobody
+		sender.Mark()
+		sender.Wait(startMax, netns.Match{Kind: "sending"})
+	}
 	first.Kill()
-	sender.Wait(silentMax, netns.Match{Kind: "removed_node", Cause: "failed"})
+	sender.Wait(patient(silentMax), netns.Match{Kind: "removed_node", Cause: "failed"})
 	next := s.Host(2).Start(program("receiver", key)...)
 	resumed := sender.Wait(startMax, netns.Match{Kind: "resumed"}).Count
 	if doubt := sender.Wait(startMax, netns.Match{Kind: "espial.in_doubt"}); doubt.Count == 0 {
@@ -77,8 +79,8 @@ func TestAKilledReceiverLeavesItsMessagesInDoubt(t *testing.T) {
 	if got := next.Wait(startMax, netns.Match{Kind: "first", Reason: direct}).Count; got != resumed {
 		t.Errorf("the next incarnation began with number %d, want %d", got, resumed)
 	}
-	sender.Wait(30*second, netns.Match{Kind: "sent"})
-	next.Wait(5*second, netns.Match{Kind: "last", Reason: direct})
+	sender.Wait(2*startMax, netns.Match{Kind: "sent"})
+	next.Wait(startMax, netns.Match{Kind: "last", Reason: direct})
 	never(t, next, netns.Match{Kind: "disorder"})
 }
 

@@ -67,8 +67,8 @@ func witnesses(t *testing.T, s *netns.Segment) []*netns.Node {
 // lets them forget what they have seen (B01).
 func settle(t *testing.T, nodes []*netns.Node) *netns.Node {
 	t.Helper()
-	leader, _ := netns.Agree(foundMax, nodes...)
-	leader.Wait(second, kind(promotion)) // its line comes after that of new_leader
+	leader, _ := netns.Agree(patient(foundMax), nodes...)
+	leader.Wait(startMax, kind(promotion)) // its line comes after that of new_leader
 	if got := count(promotion, nodes...); got != 1 {
 		t.Errorf("%d promotions made the first leader\n%s", got, leader.Report())
 	}
@@ -178,19 +178,19 @@ func TestAKilledLeaderIsReplaced(t *testing.T) {
 			nodes := elect(t, s, tt.flags...)
 			var took []time.Duration
 			for range tt.rounds {
-				leader, before := netns.Agree(foundMax, nodes...)
+				leader, before := netns.Agree(patient(foundMax), nodes...)
 				markAll(nodes)
 				rest := without(nodes, leader)
 				begin := leader.Kill()
-				_, after := netns.Agree(5*tt.limit, rest...)
+				_, after := netns.Agree(5*patient(tt.limit), rest...)
 				for _, n := range rest {
 					took = append(took, n.Follows().Time.Sub(begin))
 				}
 				again := leader.Host.Up(append([]string{"--cluster", "c"}, tt.flags...)...)
 				nodes = append(rest, again)
 				netns.Whole(startMax, nodes...)
-				netns.Agree(foundMax, nodes...)
-				wait(3 * lease / 2) // a node that starts grants nothing for 1.1 leases
+				netns.Agree(patient(foundMax), nodes...)
+				s.Hold(3 * lease / 2) // a node that starts grants nothing for 1.1 leases
 				if got := count(promotion, nodes...); got != 1 || after <= before {
 					t.Errorf("%d promotions, term %d after %d\n%s", got, after, before, rest[0].Report())
 				}
@@ -199,9 +199,10 @@ func TestAKilledLeaderIsReplaced(t *testing.T) {
 			slices.Sort(took)
 			t.Logf("replaced after %v, %v at most (%d times)",
 				percentile(took, 50), percentile(took, 100), len(took))
-			if percentile(took, 50) > tt.half || percentile(took, 100) > tt.limit {
+			half, limit := patient(tt.half), patient(tt.limit)
+			if percentile(took, 50) > half || percentile(took, 100) > limit {
 				t.Errorf("half of the nodes follow within %v, all within %v; want %v and %v: %v",
-					percentile(took, 50), percentile(took, 100), tt.half, tt.limit, took)
+					percentile(took, 50), percentile(took, 100), half, limit, took)
 			}
 		})
 	}
@@ -220,8 +221,8 @@ func TestALeaderThatLeavesHandsOver(t *testing.T) {
 			nodes := elect(t, s, tt.flags...)
 			leader, rest := nodes[0], nodes[1:]
 			begin := leader.Leave()
-			next, _ := netns.Agree(5*handOverMax, rest...)
-			next.Wait(second, kind(promotion))
+			next, _ := netns.Agree(5*patient(handOverMax), rest...)
+			next.Wait(startMax, kind(promotion))
 			for _, n := range rest {
 				within(t, n, n.Follows(), begin, handOverMax)
 			}
@@ -242,9 +243,10 @@ func TestBothSidesOfASplitHaveALeader(t *testing.T) {
 	nodes := elect(t, s)
 	few, many := nodes[:2], nodes[2:]
 	s.Split(hosts(few...), hosts(many...))
-	wait(chaos(8*second, 60*second))
-	stayed, low := netns.Agree(0, few...)
-	chosen, high := netns.Agree(0, many...)
+	s.Hold(chaos(8*second, 60*second))
+	stayed, low := netns.Agree(patient(foundMax), few...)
+	chosen, high := netns.Agree(patient(foundMax), many...)
+	chosen.Wait(startMax, kind(promotion))
 	if stayed != nodes[0] || count(promotion, few...) != 0 || count(promotion, many...) != 1 {
 		t.Errorf("%s and %s lead; promotions: %d with the leader, %d without it\n%s", stayed.Name,
 			chosen.Name, count(promotion, few...), count(promotion, many...), chosen.Report())
@@ -252,12 +254,12 @@ func TestBothSidesOfASplitHaveALeader(t *testing.T) {
 	markAll(nodes)
 	begin := time.Now()
 	s.Heal()
-	winner, term := netns.Agree(3*mergeMax, nodes...)
+	winner, term := netns.Agree(3*patient(mergeMax), nodes...)
 	for _, n := range nodes {
 		within(t, n, n.Follows(), begin, mergeMax)
 	}
 	t.Logf("agreed after %v", winner.Follows().Time.Sub(begin))
-	wait(2 * second) // for a change that nothing causes
+	s.Hold(2 * second) // for a change that nothing causes
 	demotions, promotions := count(demotion, nodes...), count(promotion, nodes...)
 	if demotions != 1 || promotions != 0 || term <= max(low, high) || winner != stayed && winner != chosen {
 		t.Errorf("%s leads in term %d after %d and %d, %d demotions, %d promotions\n%s",
@@ -275,11 +277,11 @@ func TestALeaderInTheMinorityStopsFirst(t *testing.T) {
 	few, many := nodes[:2], nodes[2:]
 	begin := time.Now()
 	s.Split(hosts(few...), hosts(many...))
-	over := few[0].Wait(3*lease, kind(demotion))
-	leader, term := netns.Agree(5*lease, many...)
-	first := leader.Wait(second, kind(promotion))
+	over := few[0].Wait(3*patient(lease), kind(demotion))
+	leader, term := netns.Agree(5*patient(lease), many...)
+	first := leader.Wait(startMax, kind(promotion))
 	t.Logf("demotion after %v, promotion after %v", over.Time.Sub(begin), first.Time.Sub(begin))
-	wait(chaos(3*second, 60*second))
+	s.Hold(chaos(3*second, 60*second))
 	for _, n := range few {
 		if got := n.Follows(); got.Leader.ID != "" {
 			t.Errorf("%s still follows a leader\n%s", n.Name, n.Report())
@@ -290,11 +292,11 @@ func TestALeaderInTheMinorityStopsFirst(t *testing.T) {
 	}
 	s.Heal()
 	netns.Whole(startMax, nodes...)
-	if again, same := netns.Agree(foundMax, nodes...); again != leader || same != term {
+	if again, same := netns.Agree(patient(foundMax), nodes...); again != leader || same != term {
 		t.Errorf("%s leads in term %d after the split, want still %s in %d\n%s",
 			again.Name, same, leader.Name, term, again.Report())
 	}
-	wait(3 * lease)
+	s.Hold(3 * lease)
 	if p, d := count(promotion, nodes...), count(demotion, nodes...); p != 1 || d != 1 {
 		t.Errorf("%d promotions and %d demotions, want one of each\n%s", p, d, leader.Report())
 	}
@@ -309,11 +311,11 @@ func TestNobodyLeadsHalfOfAQuorum(t *testing.T) {
 	nodes := elect(t, s, "--quorum", "4")
 	begin := time.Now()
 	s.Split(hosts(nodes[:2]...), hosts(nodes[2:]...))
-	within(t, nodes[0], nodes[0].Wait(3*lease, kind(demotion)), begin, lease+lease/5)
+	within(t, nodes[0], nodes[0].Wait(3*patient(lease), kind(demotion)), begin, lease+lease/5)
 	for _, n := range nodes {
-		n.Wait(10*lease, kind(quorumLost))
+		n.Wait(10*patient(lease), kind(quorumLost))
 	}
-	wait(chaos(4*second, 60*second))
+	s.Hold(chaos(4*second, 60*second))
 	for _, n := range nodes {
 		if got := n.Follows(); got.Leader.ID != "" || n.Count(kind(quorumLost)) != 1 {
 			t.Errorf("%s follows %q, lost its quorum %d times\n%s", n.Name, got.Leader.ID,
@@ -328,7 +330,7 @@ func TestNobodyLeadsHalfOfAQuorum(t *testing.T) {
 	}
 	s.Heal()
 	netns.Whole(startMax, nodes...)
-	netns.Agree(foundMax, nodes...)
+	netns.Agree(patient(foundMax), nodes...)
 	lawful(t, nodes...)
 }
 
@@ -339,17 +341,17 @@ func TestAPausedLeaderNeverLeadsBesideAnother(t *testing.T) {
 	s := netns.New(t, command, 5)
 	nodes := witnesses(t, s)
 	for range chaos(2, 5) {
-		leader, before := netns.Agree(foundMax, nodes...)
-		wait(3 * lease / 2) // a node that starts grants nothing for 1.1 leases
+		leader, before := netns.Agree(patient(foundMax), nodes...)
+		s.Hold(3 * lease / 2) // a node that starts grants nothing for 1.1 leases
 		markAll(nodes)
 		leader.Signal(syscall.SIGUSR1)
-		leader.Wait(second, kind(hurried))
+		leader.Wait(startMax, kind(hurried))
 		leader.Signal(syscall.SIGSTOP)
-		_, after := netns.Agree(5*lease, without(nodes, leader)...)
-		wait(chaos(4*second, 30*second))
+		_, after := netns.Agree(5*patient(lease), without(nodes, leader)...)
+		s.Hold(chaos(4*second, 30*second))
 		leader.Signal(syscall.SIGCONT)
 		netns.Whole(startMax, nodes...)
-		if _, same := netns.Agree(foundMax, nodes...); same != after || after <= before {
+		if _, same := netns.Agree(patient(foundMax), nodes...); same != after || after <= before {
 			t.Errorf("term %d, then %d in the pause, then %d\n%s", before, after, same, leader.Report())
 		}
 		first := slices.IndexFunc(leader.Changes(), func(c netns.Change) bool {
@@ -371,15 +373,15 @@ func TestADeafLeaderStepsDown(t *testing.T) {
 	deaf, rest := nodes[0], nodes[1:]
 	begin := time.Now()
 	s.Deafen(deaf.Host)
-	over := deaf.Wait(3*lease, kind(demotion))
+	over := deaf.Wait(3*patient(lease), kind(demotion))
 	within(t, deaf, over, begin, lease+lease/5)
-	leader, term := netns.Agree(10*lease, rest...)
+	leader, term := netns.Agree(10*patient(lease), rest...)
 	t.Logf("demotion after %v, promotion after %v", over.Time.Sub(begin),
-		leader.Wait(second, kind(promotion)).Time.Sub(begin))
-	wait(chaos(3*second, 60*second))
+		leader.Wait(startMax, kind(promotion)).Time.Sub(begin))
+	s.Hold(chaos(3*second, 60*second))
 	s.Heal()
 	netns.Whole(startMax, nodes...)
-	if again, same := netns.Agree(foundMax, nodes...); again != leader || same != term {
+	if again, same := netns.Agree(patient(foundMax), nodes...); again != leader || same != term {
 		t.Errorf("%s leads in term %d when the former leader hears again, want still %s in %d\n%s",
 			again.Name, same, leader.Name, term, again.Report())
 	}
@@ -402,7 +404,7 @@ func TestNobodyLeadsBeforeAMajorityMeets(t *testing.T) {
 	}
 	netns.Whole(startMax, nodes[:2]...)
 	netns.Whole(startMax, nodes[2:4]...)
-	wait(chaos(4*second, 60*second))
+	s.Hold(chaos(4*second, 60*second))
 	for _, n := range nodes {
 		never(t, n, kind(newLeader))
 		never(t, n, kind(promotion))
@@ -410,12 +412,12 @@ func TestNobodyLeadsBeforeAMajorityMeets(t *testing.T) {
 	s.Heal()
 	s.Split(h[:4], h[4:])
 	netns.Whole(startMax, nodes[:4]...)
-	leader, term := netns.Agree(foundMax, nodes[:4]...)
-	leader.Wait(second, kind(promotion))
+	leader, term := netns.Agree(patient(foundMax), nodes[:4]...)
+	leader.Wait(startMax, kind(promotion))
 	never(t, nodes[4], kind(newLeader))
 	s.Heal()
 	netns.Whole(startMax, nodes...)
-	if again, same := netns.Agree(foundMax, nodes...); again != leader || same != term {
+	if again, same := netns.Agree(patient(foundMax), nodes...); again != leader || same != term {
 		t.Errorf("%s leads in term %d when the last one comes, want still %s in %d\n%s",
 			again.Name, same, leader.Name, term, again.Report())
 	}

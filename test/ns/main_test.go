@@ -11,13 +11,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/espial-go/espial/internal/netns"
 )
 
-// Times that GUARANTEES names.
+// Times that GUARANTEES names, for a machine that does nothing else; see patient.
 const (
 	second      = time.Second
 	meetMax     = time.Second            // two nodes that start, until each lists the other
@@ -75,6 +76,32 @@ func chaos[V any](short, long V) V {
 	return short
 }
 
+// subscribe starts espial sub at a node and waits until it prints what that node publishes, since
+// it does not say when it is subscribed.
+func subscribe(t *testing.T, n *netns.Node, topic string) *netns.Node {
+	t.Helper()
+	sub := n.Host.Start(command, "sub", topic, "--json", "--node", n.ID)
+	for end := time.Now().Add(startMax); len(sub.Changes()) == 0; {
+		publish(t, n, topic, `"ready"`)
+		if time.Now().After(end) {
+			t.Fatalf("sub prints nothing\n%s", sub.Report())
+		}
+	}
+	publish(t, n, topic, `"steady"`)
+	for line := ""; !strings.Contains(line, `"steady"`); {
+		line = sub.Next(startMax).Line
+	}
+	return sub
+}
+
+// publish lets a node publish.
+func publish(t *testing.T, n *netns.Node, topic, data string) {
+	t.Helper()
+	if r := n.Host.Run("pub", topic, data, "--node", n.ID); r.Code != 0 {
+		t.Errorf("pub: exit code %d: %s%s", r.Code, r.Out, r.Err)
+	}
+}
+
 // upAll starts a node in every host and waits until all list all.
 func upAll(t *testing.T, s *netns.Segment, flags ...string) []*netns.Node {
 	t.Helper()
@@ -86,8 +113,12 @@ func upAll(t *testing.T, s *netns.Segment, flags ...string) []*netns.Node {
 	return nodes
 }
 
-// startMax is what the tests give a cluster to form where that is not what they measure.
-const startMax = 10 * second
+// startMax is what the tests give to what takes a second or two and is not what they measure.
+const startMax = 30 * second
+
+// patient returns how long a promised time may take: that time in the long run, which has the
+// machine to itself, and else ten times as much, because other tests run beside this one.
+func patient(promised time.Duration) time.Duration { return chaos(10*promised, promised) }
 
 // without returns the nodes but one.
 func without(nodes []*netns.Node, out *netns.Node) []*netns.Node {
@@ -114,9 +145,6 @@ func never(t *testing.T, n *netns.Node, m netns.Match) {
 		t.Errorf("%s printed %d times what must not come: %v\n%s", n.Name, count, m, n.Report())
 	}
 }
-
-// wait lets the cluster run for some time: what must not happen has no event to wait for.
-func wait(d time.Duration) { time.Sleep(d) }
 
 func removed(n *netns.Node) netns.Match { return netns.Match{Kind: "removed_node", ID: n.ID} }
 

@@ -29,8 +29,8 @@ func TestTwoNodesMeetByMulticast(t *testing.T) {
 	b := s.Host(2).Up("--cluster", cluster)
 	var met time.Time
 	for _, c := range []netns.Change{
-		a.Wait(meetMax, netns.Match{Kind: "added_node", ID: b.ID, Source: "multicast"}),
-		b.Wait(meetMax, netns.Match{Kind: "added_node", ID: a.ID}),
+		a.Wait(patient(meetMax), netns.Match{Kind: "added_node", ID: b.ID, Source: "multicast"}),
+		b.Wait(patient(meetMax), netns.Match{Kind: "added_node", ID: a.ID}),
 	} {
 		if c.Time.After(met) {
 			met = c.Time
@@ -38,17 +38,11 @@ func TestTwoNodesMeetByMulticast(t *testing.T) {
 	}
 	t.Logf("both list each other %v after the first was started", met.Sub(begin))
 
-	sub := s.Host(2).Start(command, "sub", topic, "--json", "--count", "1")
-	wait(100 * time.Millisecond) // for the subscription to be there: sub says nothing
-	if r := s.Host(1).Run("pub", topic, payload); r.Code != 0 {
-		t.Fatalf("pub: exit code %d: %s%s", r.Code, r.Out, r.Err)
-	}
-	line := sub.Next(2 * second).Line
+	sub := subscribe(t, b, topic)
+	publish(t, a, topic, payload)
+	line := sub.Next(startMax).Line
 	if !strings.Contains(line, payload) || !strings.Contains(line, topic) {
 		t.Errorf("sub printed %s, want topic %s and data %s", line, topic, payload)
-	}
-	if code := sub.Ended(); code != 0 {
-		t.Errorf("sub --count 1 ended with exit code %d", code)
 	}
 
 	wire := capture.Stop()
@@ -80,7 +74,7 @@ func TestTwoClustersNeverMeet(t *testing.T) {
 	netns.Whole(startMax, red...)
 	netns.Whole(startMax, blue...)
 	capture := s.Capture("tcp")
-	wait(3 * second) // a few beacons
+	s.Hold(3 * second) // a few beacons
 	netns.Whole(0, red...)
 	netns.Whole(0, blue...)
 	for _, n := range append(red, blue...) {
@@ -112,8 +106,8 @@ func TestARefusedNodeIsToldAndListedNowhere(t *testing.T) {
 	refusal := netns.Match{Kind: "node_rejected", Code: "filter", Reason: "no beards"}
 	byPeer, bySelf := refusal, refusal
 	byPeer.By, bySelf.By = "peer", "self"
-	b.Wait(3*second, byPeer)
-	a.Wait(3*second, bySelf)
+	b.Wait(startMax, byPeer)
+	a.Wait(startMax, bySelf)
 	payload := strings.Repeat("x", 100<<10)
 	for range 3 {
 		if r := s.Host(1).Run("pub", "some.topic", payload); r.Code != 0 {
@@ -169,7 +163,7 @@ func TestBothFamiliesAreOneNode(t *testing.T) {
 		s.Host(3).Up("--cluster", "c"),
 	}
 	netns.Whole(startMax, nodes...)
-	wait(2 * second)
+	s.Hold(2 * second)
 	for _, n := range nodes {
 		never(t, n, netns.Match{Kind: "node_rejected"})
 		never(t, n, netns.Match{Kind: "removed_node"})

@@ -133,8 +133,10 @@ func receive(ctx context.Context, keyFile string) error {
 	return ctx.Err()
 }
 
-// burst is how many numbers leave at once, every 5 ms: 20,000 in a second on each topic.
-const burst = 100
+const (
+	burst = 100  // numbers that leave at once, every 5 ms: 20,000 in a second on each topic
+	stint = 2000 // numbers of which send says that it is sending, every 100 ms
+)
 
 // send sends numbers to the receiver, from 1 to count, directly and to all others. While
 // there is no receiver it waits for the next one and goes on where it was.
@@ -155,6 +157,9 @@ func send(ctx context.Context, count int) error {
 	for i := 1; i <= count; i++ {
 		if i%burst == 0 {
 			<-tick.C
+		}
+		if i%stint == 0 {
+			p.print(report{Change: "sending", Count: i})
 		}
 		number := []byte(strconv.Itoa(i))
 		err := n.Publish(ctx, direct, number, espial.Only(to))

@@ -30,7 +30,7 @@ func starve(t *testing.T, s *netns.Segment, percent int, d time.Duration, nodes 
 	for _, n := range nodes {
 		quotas[n], used[n] = s.Starve(percent, n, n.Host.Start(program("spin")...)), n.CPU()
 	}
-	wait(d)
+	s.Hold(d)
 	for _, n := range nodes {
 		throttled := quotas[n].Throttled()
 		t.Logf("%s got %v of a core and had to wait in %.0f %% of the periods", n.Name, n.CPU()-used[n], 100*throttled)
