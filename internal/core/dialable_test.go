@@ -7,7 +7,7 @@ import (
 	"github.com/espial-go/espial/internal/frame"
 )
 
-// What another node names must not aim this one at what runs beside it (FAULTS D17).
+// What another node names must not aim this one at what runs beside it (fault case D17).
 func TestAddressesThatMeanAnotherPlaceAreNotDialled(t *testing.T) {
 	tcp := func(addrs ...string) (out []frame.Addr) {
 		for _, a := range addrs {

@@ -59,8 +59,7 @@ type fact struct {
 	a  elect.Action
 }
 
-// checker holds what the processes report against the invariants of leadership
-// (FAULTS, I-L).
+// checker holds what the processes report against the invariants of leadership.
 type checker struct {
 	w          *world
 	facts      []fact

@@ -205,8 +205,8 @@ func (e *Engine) record() frame.Record {
 	}
 }
 
-// rings is how many hash rings a node keeps neighbours on (ARCHITECTURE: 4). While every
-// node links with every other it is only told.
+// rings is how many hash rings a node keeps neighbours on. While every node links with
+// every other it is only told.
 const rings = 4
 
 // newRand returns a random source that nobody can foresee.

@@ -102,8 +102,7 @@ func (p *Pair) Acquire(ctx context.Context, closed <-chan struct{}) (release fun
 }
 
 // Attach gives the pair a link. The reader and the writer of the former one must have
-// ended: messages are handed on in order by one goroutine at a time (MEASURED: fence
-// the old connection before the resume).
+// ended: messages are handed on in order by one goroutine at a time.
 func (p *Pair) Attach(l Link) {
 	p.mu.Lock()
 	p.x.begin(p) // under the lock that expire holds

@@ -77,16 +77,16 @@ func (l Lead) Append(dst []byte) []byte {
 }
 
 func decodeLead(r *reader) Lead {
-	l := Lead{Election: r.str("election", ElectionMax)}
+	l := Lead{Election: r.election()}
 	flags := r.u8()
 	if flags&^leadBits != 0 {
 		r.fail(ErrMalformed, "flags are %02x", flags)
 	}
 	l.Waiting, l.Unfit, l.Resigned = flags&leadWaiting != 0, flags&leadUnfit != 0, flags&leadResigned != 0
 	l.Calling, l.Again = flags&leadCalling != 0, flags&leadAgain != 0
-	l.Last = ident.Term(r.u64())
+	l.Last = r.term()
 	if flags&leadKnown != 0 {
-		l.Leader, l.Incarnation, l.Term = r.nodeID(), r.incarnation(), ident.Term(r.u64())
+		l.Leader, l.Incarnation, l.Term = r.nodeID(), r.incarnation(), r.term()
 		l.Join, l.Seat = r.u64(), r.nodeID()
 	}
 	r.fields()
@@ -119,7 +119,7 @@ func (p Promote) Append(dst []byte) []byte {
 }
 
 func decodePromote(r *reader) Promote {
-	p := Promote{Election: r.str("election", ElectionMax), Target: r.nodeID(), Incarnation: r.incarnation()}
+	p := Promote{Election: r.election(), Target: r.nodeID(), Incarnation: r.incarnation()}
 	r.fields()
 	return p
 }

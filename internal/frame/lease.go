@@ -126,11 +126,6 @@ func decodeLeaseAnswer(r *reader) LeaseAnswer {
 	return l
 }
 
-// election reads the name of an election.
-func (r *reader) election() string { return r.str("election", ElectionMax) }
-
-func (r *reader) term() ident.Term { return ident.Term(r.u64()) }
-
 // micros returns d in microseconds, rounded up, so that who waits that long does not come
 // too early.
 func micros(d time.Duration) uint32 {

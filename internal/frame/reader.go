@@ -110,6 +110,11 @@ func (r *reader) flag() bool {
 
 func (r *reader) seq() ident.Seq { return ident.Seq(r.u64()) }
 
+func (r *reader) term() ident.Term { return ident.Term(r.u64()) }
+
+// election reads the name of an election.
+func (r *reader) election() string { return r.str("election", ElectionMax) }
+
 // nodeID reads a node's ID, which is not zero.
 func (r *reader) nodeID() (id ident.NodeID) {
 	copy(id[:], r.take(len(id)))

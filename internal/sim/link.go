@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// admitWithin is the deadline of handshake and admission (GUARANTEES, "Budgets").
+	// admitWithin is the deadline of handshake and admission, as in package link.
 	admitWithin = 5 * time.Second
 
 	// flights is the number of messages of a TLS handshake, the dialer's first: two

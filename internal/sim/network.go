@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	// dialTimeout is how long a node waits for a connection (GUARANTEES, "Budgets").
+	// dialTimeout is how long a node waits for a connection, as in package engine.
 	dialTimeout = time.Second
 
 	// rtoMin is the first retransmission time-out of a stream; it doubles with every

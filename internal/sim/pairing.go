@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// unlinkedMax ends a session without a link (GUARANTEES, "Terms").
+	// unlinkedMax ends a session without a link, as in package exchange.
 	unlinkedMax = 30 * time.Second
 
 	// takeMax is how much of the data a writer takes at a time, in bytes.

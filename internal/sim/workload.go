@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// stallMax is how long a member may hold up a full log of broadcasts (GUARANTEES,
-	// "Slow receivers").
+	// stallMax is how long a member may hold up a full log of broadcasts, as in package
+	// exchange.
 	stallMax = 2 * time.Second
 
 	// messageMax bounds the messages of the workload, in bytes.

@@ -27,8 +27,8 @@ const (
 	// arrive (invariant D6).
 	drainAfter = time.Second
 
-	// exitAfter is what a process takes from its goodbye to its end (GUARANTEES,
-	// "Membership": Close).
+	// exitAfter is what a process takes from its goodbye to its end: the most that Close
+	// takes.
 	exitAfter = 250 * time.Millisecond
 )
 

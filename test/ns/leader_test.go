@@ -14,7 +14,7 @@ import (
 	"github.com/espial-go/espial/internal/netns"
 )
 
-// Times of elections that GUARANTEES names, and the lease of a Quorum.
+// Times of elections that docs/guarantees.md names, and the lease of a Quorum.
 const (
 	lease       = time.Second
 	foundMax    = 5 * time.Second        // nodes that start, until all follow one leader

@@ -18,7 +18,7 @@ import (
 	"github.com/espial-go/espial/internal/netns"
 )
 
-// Times that GUARANTEES names, for a machine that does nothing else; see patient.
+// Times that docs/guarantees.md names, for a machine that does nothing else; see patient.
 const (
 	second      = time.Second
 	meetMax     = time.Second            // two nodes that start, until each lists the other
