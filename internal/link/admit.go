@@ -19,6 +19,10 @@ const (
 	// all of its metadata, and the short frames around it.
 	admissionBytesMax = frame.HelloMax + 4<<10
 
+	// admissionRecordsMax bounds in how many records of TLS that may come. Byte by byte,
+	// with a KeyUpdate before each, it would cost as much as 300 handshakes.
+	admissionRecordsMax = 64
+
 	// JudgeTimeout bounds the user's filter.
 	JudgeTimeout = 2 * time.Second
 
@@ -63,7 +67,7 @@ func (c *Conn) Admit(ctx context.Context, p Policy) (admission.Up, error) {
 		_ = c.raw.Close() // wakes the read below
 	})
 	defer stop()
-	a := admit{c: c, p: p, m: admission.New(p.Config, admission.Facts{
+	a := admit{c: c, p: p, first: c.raw.taken, m: admission.New(p.Config, admission.Facts{
 		Verified: admission.Verified{ID: c.peer, Remote: c.Remote(), Cipher: c.Cipher()},
 		Dialed:   c.Dialed(), AES: c.AES(),
 	})}
@@ -106,6 +110,7 @@ type admit struct {
 	hello frame.Hello
 	heard time.Time // when hello was read
 	read  int       // bytes
+	first uint64    // records that came before
 	up    *admission.Up
 	late  <-chan admission.Verdict // of a filter that did not answer in time
 }
@@ -148,9 +153,11 @@ func (a *admit) next() (f frame.Frame, bad, err error) {
 			return nil, err, nil
 		case a.read >= admissionBytesMax:
 			return nil, nil, fmt.Errorf("%w: more than %d bytes", admission.ErrBreach, admissionBytesMax)
+		case a.c.raw.taken-a.first >= admissionRecordsMax:
+			return nil, nil, fmt.Errorf("%w: more than %d records", admission.ErrBreach, admissionRecordsMax)
 		}
 		a.c.in = slices.Grow(a.c.in, 1<<10)
-		n, err = a.c.tls.Read(a.c.in[len(a.c.in):cap(a.c.in)])
+		n, err = a.c.read(a.c.in[len(a.c.in):cap(a.c.in)])
 		a.c.in = a.c.in[:len(a.c.in)+n]
 		a.read += n
 		if err != nil && n == 0 {

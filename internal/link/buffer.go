@@ -2,6 +2,7 @@ package link
 
 import (
 	"bufio"
+	"encoding/binary"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -15,7 +16,9 @@ const bufferSize = 64 << 10
 // hold on they are collected until flush, so that a batch costs one system call.
 type buffer struct {
 	net.Conn
-	r *bufio.Reader
+	r     *bufio.Reader
+	left  int    // bytes of the record that TLS is reading, which it has not yet
+	taken uint64 // records that TLS began to read
 
 	records atomic.Uint64 // written; TLS calls Write once for each
 
@@ -31,8 +34,28 @@ func newBuffer(nc net.Conn) *buffer {
 	return &buffer{Conn: nc, r: bufio.NewReaderSize(nc, bufferSize)}
 }
 
-// Read reads through the buffer.
-func (b *buffer) Read(p []byte) (int, error) { return b.r.Read(p) }
+// recordHeader is the length of what a record of TLS begins with: its type, a version, and
+// how long the rest is.
+const recordHeader = 5
+
+// Read reads through the buffer, a record at a time: so TLS has opened every record that it
+// has taken, and those without data can be counted.
+func (b *buffer) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		header, err := b.r.Peek(recordHeader)
+		if err != nil {
+			return 0, err
+		}
+		b.left = recordHeader + int(binary.BigEndian.Uint16(header[3:]))
+		b.taken++
+		// TLS allocates whenever it reads, so it gets the record in one go. One that does
+		// not fit is above its limit, and for TLS to refuse.
+		_, _ = b.r.Peek(min(b.left, bufferSize))
+	}
+	n, err := b.r.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
 
 // Write writes at once, or collects p if the buffer holds.
 func (b *buffer) Write(p []byte) (int, error) {

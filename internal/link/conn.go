@@ -25,6 +25,15 @@ const (
 	closeTimeout = 100 * time.Millisecond
 )
 
+// blankMax is how many records without data a peer may send in the life of a link. Each may be
+// a KeyUpdate, which costs a reader 4 µs, or 7 if it has to answer. crypto/tls ends a
+// connection with more than 16 of them in a row, and allows any number with a byte of data now
+// and then. Go sends none; who does it once a day or 2^24 records needs very few.
+const blankMax = 64
+
+// ErrBlank reports a peer that sent more than 64 records without data.
+var ErrBlank = errors.New("link: too many records without data")
+
 // tagLabel is the exporter label of [Conn.Tag] (RFC 8446, section 7.5).
 const tagLabel = "EXPORTER-espial-link"
 
@@ -59,6 +68,7 @@ type Conn struct {
 	sent, received atomic.Uint64 // bytes before encryption
 
 	in      []byte    // read and not yet cut into frames
+	blank   uint64    // records of the peer without data, since the handshake
 	helloAt time.Time // when the peer's HELLO was read
 
 	mu      sync.Mutex // guards what follows
@@ -99,6 +109,19 @@ func Handshake(ctx context.Context, nc net.Conn, role Role, i *Identity) (*Conn,
 		return nil, errors.Join(fmt.Errorf("link: handshake: %w", err), ignoreClosed(nc.Close()))
 	}
 	return c, nil
+}
+
+// read reads once from TLS, which returns data of one record at most.
+func (c *Conn) read(p []byte) (int, error) {
+	before := c.raw.taken
+	n, err := c.tls.Read(p)
+	if taken := c.raw.taken - before; taken > 0 {
+		c.blank += taken - 1
+	}
+	if c.blank > blankMax {
+		return 0, ErrBlank
+	}
+	return n, err
 }
 
 // ignoreClosed returns err unless it says that the connection was closed before.

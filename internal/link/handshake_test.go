@@ -155,7 +155,7 @@ func certificate(t *testing.T, public crypto.PublicKey, signer crypto.Signer, pa
 }
 
 // own returns the certificate that a node with key shows.
-func own(t *testing.T, key *ident.Key) tls.Certificate {
+func own(t testing.TB, key *ident.Key) tls.Certificate {
 	t.Helper()
 	der, err := key.Certificate(nil)
 	if err != nil {

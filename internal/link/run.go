@@ -97,7 +97,7 @@ func (c *Conn) move(ctx context.Context, h Handler) error {
 		_ = c.raw.Close() // wakes reader or writer; the other one's error counts
 	})
 	defer stop()
-	g.Go(func() error { return c.read(h) })
+	g.Go(func() error { return c.receive(h) })
 	var broken error
 	g.Go(func() error {
 		broken = c.write(gctx, h)
@@ -282,8 +282,8 @@ type reader struct {
 	frames []frame.Raw // of one read
 }
 
-// read hands over frames until the link ends.
-func (c *Conn) read(h Handler) error {
+// receive hands over frames until the link ends.
+func (c *Conn) receive(h Handler) error {
 	r := reader{c: c, h: h, buf: append(make([]byte, 0, readSize), c.in...)}
 	c.in = nil
 	err := r.hand() // what came with the last frame of admission
@@ -306,13 +306,15 @@ func (r *reader) fill() error {
 	if len(r.buf) == cap(r.buf) { // a frame larger than what is there
 		r.buf = slices.Grow(r.buf, frame.Max-len(r.buf))
 	}
-	n, err := r.c.tls.Read(r.buf[len(r.buf):cap(r.buf)])
+	n, err := r.c.read(r.buf[len(r.buf):cap(r.buf)])
 	r.buf = r.buf[:len(r.buf)+n]
 	if n > 0 {
 		r.c.heard.Store(int64(time.Since(r.c.start)))
 		r.c.received.Add(uint64(n))
 	}
 	switch {
+	case errors.Is(err, ErrBlank):
+		return r.breach(err)
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("link: read: %w", io.ErrUnexpectedEOF) // a peer that means it says BYE first
 	case err != nil:
