@@ -109,9 +109,11 @@ type Exchange struct {
 	forged     atomic.Uint64 // messages dropped for a topic that nobody may publish under
 	stale      atomic.Uint64 // messages dropped because their sender leads no more
 	closed     chan struct{} // closed by Close
-	unanswered atomic.Uint64 // messages for whose receipt there was no room
+	unanswered atomic.Uint64 // messages of the exchange itself for which there was no room
 	awaited    awaited
 	directory  directory
+	shelves    shelves
+	questions  questions
 	interests  atomic.Pointer[[]byte] // of this node's groups, encoded; nil before there was one
 	once       sync.Once
 
@@ -158,6 +160,8 @@ func New(c Config) *Exchange {
 		log:     session.NewLog(frame.Broadcast, session.Limits{BytesMax: logBytesMax, EventMax: c.EventMax}),
 	}
 	x.directory = directory{seats: map[*Pair][]glob.Key{}, topics: map[string][]*Group{}}
+	x.shelves.topics = map[string]*shelf{}
+	x.questions.asked = map[uint64]*question{}
 	x.box = mailbox.New(x.regrouped)
 	x.linked.Store(&[]*Pair{})
 	x.self = x.Pair(c.Self, c.Incarnation, c.Name)
@@ -189,7 +193,9 @@ func (x *Exchange) SetMembers(pairs []*Pair) {
 		m.byID[p.id] = p
 	}
 	x.members.Store(m)
-	x.awaited.leave(func(p *Pair) bool { return m.byID[p.id] == p })
+	member := func(p *Pair) bool { return m.byID[p.id] == p }
+	x.awaited.leave(member)
+	x.questions.gone(member)
 }
 
 // Member returns the session with a member, nil if the owner does not list it.
@@ -218,8 +224,11 @@ func (x *Exchange) Broadcast(ctx context.Context, others bool, m session.Message
 		x.mu.Lock()
 		number, err = x.log.Append(m)
 	}
-	if err == nil && r != nil {
-		x.expectAll(r, number, others)
+	if err == nil {
+		x.shelves.put(number, m)
+		if r != nil {
+			x.expectAll(r, number, others)
+		}
 	}
 	x.mu.Unlock()
 	if err != nil {

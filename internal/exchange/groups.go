@@ -162,8 +162,7 @@ func (p *Pair) announce() {
 		return
 	}
 	before := p.log.Held()
-	m := session.Message{Topic: frame.TopicInterests, Class: frame.ClassReliable, Payload: *list}
-	if _, err := p.log.Append(m); err == nil {
+	if _, err := p.log.Append(note(frame.TopicInterests, *list)); err == nil {
 		p.announcing = false
 		p.x.direct.Add(int64(p.log.Held() - before))
 	}

@@ -41,15 +41,19 @@ type Pair struct {
 	parts [frame.Lanes]arrival // used by the reader of the link alone; by expire while there is no link
 	acks  []byte               // scratch of the writer of the link alone
 
+	asked bool // the questions were put to it; guarded by x.questions.mu
+
 	cursor *session.Cursor // on the broadcast log; nil once the session ended; guarded by x.mu
 
 	mu         sync.Mutex // guards what follows; taken before x.mu where both are
 	opened     bool       // the peer's OPEN came on this link
 	opening    bool       // our OPEN is to be sent on this link
 	announcing bool       // it has not been told what this node's groups subscribe to
+	fresh      bool       // the peer has not been met in this session
 	spoke      bool       // it published something in this session
 	in         [frame.Lanes]*session.Inbox
 	owed       [frame.Lanes]ident.Seq // to acknowledge with the next Fill; 0 for nothing
+	errands    []session.Message      // wait for room in log
 	log        *session.Log           // direct messages
 	direct     *session.Cursor        // the peer's cursor on log
 	room       room
@@ -70,7 +74,7 @@ type arrival struct {
 func newPair(x *Exchange, k key, name string) *Pair {
 	p := &Pair{
 		x: x, id: k.id, inc: k.inc, name: name, turn: make(chan struct{}, 1),
-		unlinked: time.Now(), announcing: true,
+		unlinked: time.Now(), announcing: true, fresh: true,
 	}
 	p.log = session.NewLog(frame.Direct, session.Limits{
 		BytesMax: logBytesMax,
@@ -119,7 +123,7 @@ func (x *Exchange) begin(p *Pair) {
 	defer x.mu.Unlock()
 	if p.cursor == nil {
 		p.cursor = x.log.Open()
-		p.announcing = true // what it was told before may have been given up
+		p.announcing, p.fresh = true, true // what it was told before may have been given up
 	}
 }
 
@@ -184,6 +188,7 @@ func (p *Pair) Fill(dst [][]byte, bytesMax int) [][]byte {
 	opened := p.opened
 	if opened {
 		p.announce()
+		p.run()
 		dst = p.direct.Take(dst, bytesMax/2)
 	}
 	p.mu.Unlock()
@@ -301,6 +306,7 @@ func (p *Pair) resume(o frame.Open) error {
 			err = lerr
 		}
 	}
+	fresh := p.fresh
 	p.mu.Unlock()
 	p.x.mu.Lock()
 	if p.cursor != nil && err == nil {
@@ -313,8 +319,11 @@ func (p *Pair) resume(o frame.Open) error {
 	for lane, count := range lost {
 		p.lost(frame.Lane(lane), count)
 	}
+	if fresh {
+		p.x.questions.met(p)
+	}
 	p.mu.Lock()
-	p.opened = true
+	p.opened, p.fresh = true, false
 	p.mu.Unlock()
 	p.wake()
 	if p.x.cfg.Opened != nil {
@@ -336,7 +345,7 @@ func (p *Pair) acked(a frame.Acked) error {
 		before := p.log.Held()
 		err = p.direct.Acked(a.Number)
 		p.x.direct.Add(int64(p.log.Held() - before))
-		pending = p.direct.Pending()
+		pending = p.direct.Pending() || len(p.errands) > 0
 		p.room.open()
 		p.mu.Unlock()
 	} else {

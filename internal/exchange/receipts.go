@@ -8,7 +8,6 @@ import (
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/mailbox"
-	"github.com/espial-go/espial/internal/session"
 )
 
 // Receipts collects what members say of one message, under whatever numbers it goes to
@@ -227,15 +226,9 @@ func (p *Pair) receipts(ev frame.Events) {
 	}
 }
 
-// answer tells the peer what became of its messages. If there is no room for it in the
-// log the peer waits in vain until it gives up; a link's reader must not wait.
+// answer tells the peer what became of its messages.
 func (p *Pair) answer(r frame.Receipt) {
-	m := session.Message{Topic: frame.TopicReceipt, Class: frame.ClassReliable, Payload: r.Append(nil)}
-	if _, err := p.append(m, nil); err != nil {
-		p.x.unanswered.Add(uint64(r.Count))
-		return
-	}
-	p.wake()
+	p.errand(note(frame.TopicReceipt, r.Append(nil)))
 }
 
 // refuse answers for messages that reach no subscription.

@@ -71,6 +71,10 @@ func (p *Pair) internal(ev frame.Events) bool {
 		p.receipts(ev)
 	case frame.TopicInterests:
 		p.interested(ev)
+	case frame.TopicReplay:
+		p.replay(ev)
+	case frame.TopicReplayed:
+		p.replayed(ev)
 	default:
 		return false
 	}
@@ -119,7 +123,11 @@ func (p *Pair) deliver(ev frame.Events, last ident.Seq, owned bool, rel mailbox.
 	r := mailbox.Run{
 		From: p.id, Name: p.name, Lane: ev.Lane, First: ev.Message, Last: last,
 		Codec: ev.Codec, Term: term, Group: ev.Group(), Data: ev.Run, Owned: owned, Count: ev.Count,
-		At: time.Now(),
+		Inc: p.inc, At: time.Now(),
+	}
+	if past := ev.Past(); past.Number != 0 {
+		p.past(ev, past, r, rel)
+		return
 	}
 	wish := ev.Wish()
 	if wish == frame.WishHandled {

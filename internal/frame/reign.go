@@ -39,6 +39,7 @@ type eventFields struct {
 	election []byte
 	term     ident.Term
 	group    []byte
+	past     Past
 }
 
 // eventFields reads what is left as the fields of EVENTS.
@@ -46,18 +47,8 @@ func (r *reader) eventFields() (f eventFields) {
 	for len(r.b) > 0 {
 		tag, value := r.field()
 		v := reader{b: value}
-		switch {
-		case tag == tagReign && f.term != 0 || tag == tagGroup && f.group != nil:
-			r.fail(ErrMalformed, "field %d twice", tag)
-		case tag == tagReign:
-			if f.election, f.term = v.bytes("election", ElectionMax), ident.Term(v.u64()); f.term == 0 {
-				v.fail(ErrMalformed, "the term is 0")
-			}
-		case tag == tagGroup:
-			if f.group = v.bytes("group", GroupMax); len(f.group) == 0 {
-				v.fail(ErrMalformed, "the group has no name")
-			}
-		default:
+		known := f.take(tag, &v)
+		if !known {
 			r.unknown(tag)
 			continue
 		}
@@ -69,4 +60,30 @@ func (r *reader) eventFields() (f eventFields) {
 		}
 	}
 	return f
+}
+
+// take reads the value of one field, and reports whether it is known. None is zero or empty,
+// nor there twice.
+func (f *eventFields) take(tag uint64, v *reader) (known bool) {
+	var twice, zero bool
+	switch tag {
+	case tagReign:
+		twice = f.term != 0
+		f.election, f.term = v.bytes("election", ElectionMax), ident.Term(v.u64())
+		zero = f.term == 0
+	case tagGroup:
+		twice = f.group != nil
+		f.group = v.bytes("group", GroupMax)
+		zero = len(f.group) == 0
+	case tagPast:
+		twice = f.past.Number != 0
+		f.past = Past{Question: v.u64(), Number: ident.Seq(v.u64())}
+		zero = f.past.Number == 0
+	default:
+		return false
+	}
+	if twice || zero {
+		v.fail(ErrMalformed, "there twice, or zero")
+	}
+	return true
 }

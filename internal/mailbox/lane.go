@@ -44,9 +44,17 @@ func (l *lane) over(o *Options) bool {
 // them to lost and returns how many, and the slips that nobody will handle. Buffers go back
 // to the depot.
 func (l *lane) dropOldest(o *Options, lost *losses, d *depot) (dropped uint64, slips []*Slip) {
+	var stages []Entry // these alone are never dropped
 	for l.over(o) {
 		e := &l.entries[l.head]
 		n := e.load()
+		if e.Stage != StageNone {
+			stages = append(stages, *e)
+			l.messages -= n
+			*e = Entry{}
+			l.head++
+			continue
+		}
 		if l.bytes <= o.BytesMax {
 			n = min(n, l.messages-o.MessagesMax)
 		}
@@ -68,6 +76,11 @@ func (l *lane) dropOldest(o *Options, lost *losses, d *depot) (dropped uint64, s
 		}
 		*e = Entry{}
 		l.head++
+	}
+	for i := range stages {
+		l.head--
+		l.entries[l.head] = stages[len(stages)-1-i]
+		l.messages++
 	}
 	l.compact()
 	return dropped, slips

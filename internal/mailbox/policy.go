@@ -67,6 +67,10 @@ type Options struct {
 	// chose it for, and of the other runs each goes to one of the group here. Empty for
 	// none.
 	Group string
+
+	// Opening are members that will replay what they keep: their [StageOpening] comes before
+	// everything else.
+	Opening []ident.NodeID
 }
 
 // wants reports whether the subscription takes what a sender sends on a lane. A loss of

@@ -31,7 +31,11 @@ type Queue struct {
 }
 
 func newQueue(b *Box, o Options) *Queue {
-	return &Queue{box: b, opts: o.withDefaults(), ready: make(chan struct{}, 1)}
+	q := &Queue{box: b, opts: o.withDefaults(), ready: make(chan struct{}, 1)}
+	for _, id := range o.Opening {
+		q.Enter(id, StageOpening)
+	}
+	return q
 }
 
 // put adds a run. What is beyond the limit is dealt with as the policy says.

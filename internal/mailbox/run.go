@@ -25,6 +25,10 @@ type Run struct {
 	Data  []byte
 	Owned bool
 
+	// Of a subscription with Replay:
+	Inc  ident.Incarnation // of the sender
+	Past bool              // the run is replayed; First is the number that it had
+
 	At time.Time // when it came
 
 	// Slip is told what became of the run; nil if nobody asks. Such a run has one message.
@@ -46,17 +50,19 @@ type Loss struct {
 	Unknown bool // there may be more: the sender did not live to say how many
 }
 
-// Entry is what a reader finds in a [Queue]: a run, or a loss if Count is 0.
+// Entry is what a reader finds in a [Queue]: a run, or a loss if Count is 0, or for a
+// [CatchUp] neither but the name of who begins to replay or has done so.
 type Entry struct {
-	Run  // Data is the reader's; see [Queue.Reuse]
-	Lost Loss
+	Run   // Data is the reader's; see [Queue.Reuse]
+	Lost  Loss
+	Stage Stage
 
 	order uint64 // of arrival in the queue
 	hold  *hold  // to be let go when the reader has the run; nil if nobody waits
 }
 
 // loss reports whether the entry tells of a loss.
-func (e *Entry) loss() bool { return e.Count == 0 }
+func (e *Entry) loss() bool { return e.Count == 0 && e.Stage == StageNone }
 
 // load returns what the entry counts against [Options.MessagesMax].
 func (e *Entry) load() int { return max(e.Count, 1) }

@@ -80,6 +80,12 @@ type Message struct {
 
 	// Group names the group of subscriptions for which the message is; empty for all.
 	Group string
+
+	// Key says what the message is about, for who keeps it. It does not travel.
+	Key string
+
+	// Past says of what the message is a replay; nil for a new one. It must not change.
+	Past *frame.Past
 }
 
 // Reign is one reign of a leader.
@@ -102,8 +108,8 @@ type Log struct {
 	ring    ring[entry]
 	cursors []*Cursor // in the order of Open
 
-	// The open frame takes messages alike in topic, codec, class, reign, wish and group
-	// until it is full or wanted. It is the last of the ring, or nil.
+	// The open frame takes messages alike in all but the payload until it is full or
+	// wanted. It is the last of the ring, or nil.
 	open  *entry
 	topic string
 	codec uint8
@@ -111,6 +117,7 @@ type Log struct {
 	reign *Reign
 	wish  frame.Wish
 	group string
+	past  *frame.Past
 
 	// tail is the open frame without its end, or empty where the next one begins; its
 	// capacity ends with the block.
@@ -153,7 +160,8 @@ func (l *Log) Append(m Message) (ident.Seq, error) {
 	e := l.open
 	if e == nil || len(l.tail)+size > min(cap(l.tail), frameTarget) || e.count == RunMax ||
 		m.Codec != l.codec || m.Class != l.class || m.Topic != l.topic ||
-		m.Reign != l.reign || m.Wish != l.wish || m.Group != l.group || len(m.Payload) > l.limits.EventMax {
+		m.Reign != l.reign || m.Wish != l.wish || m.Group != l.group || m.Past != l.past ||
+		len(m.Payload) > l.limits.EventMax {
 		return l.appendSlow(m)
 	}
 	cost := size + Overhead
@@ -216,6 +224,9 @@ func overhead(m Message) int {
 	if m.Group != "" {
 		n += frame.GroupSize(len(m.Group))
 	}
+	if m.Past != nil {
+		n += frame.PastSize
+	}
 	return n
 }
 
@@ -237,6 +248,9 @@ func (l *Log) begin(m Message, payload []byte, more bool) {
 	if m.Group != "" {
 		l.fields = frame.AppendGroup(l.fields, m.Group)
 	}
+	if m.Past != nil {
+		l.fields = frame.AppendPast(l.fields, *m.Past)
+	}
 	l.tail = frame.BeginEvents(l.tail, frame.Events{
 		Lane: l.lane, More: more, First: l.next, Message: l.count, Codec: m.Codec, Class: m.Class,
 		Topic: []byte(m.Topic), Fields: l.fields,
@@ -248,7 +262,7 @@ func (l *Log) begin(m Message, payload []byte, more bool) {
 		block: l.block, first: l.next, whole: l.count, count: 1, cost: cost, refs: len(l.cursors),
 	})
 	l.topic, l.codec, l.class = m.Topic, m.Codec, m.Class
-	l.reign, l.wish, l.group = m.Reign, m.Wish, m.Group
+	l.reign, l.wish, l.group, l.past = m.Reign, m.Wish, m.Group, m.Past
 	l.held += cost
 	l.next++
 }
