@@ -8,24 +8,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/espial-go/espial"
 	"github.com/espial-go/espial/internal/frame"
-	"github.com/espial-go/espial/internal/memnet"
 )
-
-// empty runs f in a bubble with a network and no nodes.
-func empty(t *testing.T, f func(c *cluster)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		c := &cluster{T: t, net: memnet.New(1)}
-		c.net.SetLatency(200*time.Microsecond, 400*time.Microsecond)
-		defer c.close()
-		f(c)
-	})
-}
 
 // E01: both sides hear of a refusal, with code and reason, and nobody is listed. The
 // refused one learns the name of who dialled it, for somebody has to speak first, and no

@@ -196,8 +196,8 @@ type insider struct {
 	end error
 }
 
-// join makes the attacker a member at n, over a link that it dialled.
-func (a *attacker) join(n *espial.Node) *insider {
+// admitted dials n until both ends said ACCEPT: a link with nothing on it yet.
+func (a *attacker) admitted(n *espial.Node) *talk {
 	a.Helper()
 	t := a.dial(n)
 	t.say(a.hello())
@@ -209,6 +209,13 @@ func (a *attacker) join(n *espial.Node) *insider {
 		t.say(frame.Accept{})
 		t.want(frame.TypeAccept)
 	}
+	return t
+}
+
+// join makes the attacker a member at n, over a link that it dialled.
+func (a *attacker) join(n *espial.Node) *insider {
+	a.Helper()
+	t := a.admitted(n)
 	in := &insider{talk: t, done: make(chan struct{})}
 	t.say(frame.Records{List: [][]byte{a.record().Raw}}, opening())
 	go in.serve()

@@ -22,20 +22,22 @@ type cluster struct {
 	nodes []*espial.Node
 }
 
-// inCluster runs f in a bubble with a cluster of so many nodes that found each other by
-// multicast, and closes them.
-func inCluster(t *testing.T, nodes int, f func(c *cluster)) {
+// empty runs f in a bubble with a network and no nodes.
+func empty(t *testing.T, f func(c *cluster)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := &cluster{T: t, net: memnet.New(1)}
 		c.net.SetLatency(200*time.Microsecond, 400*time.Microsecond)
 		defer c.close()
-		for range nodes {
-			c.start(espial.Config{})
-		}
-		c.meet(nodes)
 		f(c)
 	})
+}
+
+// inCluster runs f in a bubble with a cluster of so many nodes that found each other by
+// multicast, and closes them.
+func inCluster(t *testing.T, nodes int, f func(c *cluster)) {
+	t.Helper()
+	inElection(t, nodes, espial.Available(), f)
 }
 
 // ip returns the address of node i.

@@ -13,17 +13,7 @@ func TestPeerWithoutARecordNeitherReadsNorPublishes(t *testing.T) {
 	inCluster(t, 2, func(c *cluster) {
 		n := c.nodes[0]
 		heard := c.listen(n, ">")
-		a := c.attacker(9)
-		t := a.dial(n)
-		t.say(a.hello())
-		t.want(frame.TypeHello)
-		if a.key.ID().Compare(t.peer) < 0 {
-			t.want(frame.TypeAccept)
-			t.say(frame.Accept{Serial: 1})
-		} else {
-			t.say(frame.Accept{})
-			t.want(frame.TypeAccept)
-		}
+		t := c.attacker(9).admitted(n)
 		t.say(opening())
 		_, _ = t.conn.Write(events(frame.Direct, 1, "orders.placed", "boo"))
 		for range 10 {

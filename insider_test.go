@@ -241,16 +241,7 @@ func TestMemberWhoFloodsProbesLosesItsLink(t *testing.T) {
 		all := c.watchAll()
 		n := c.nodes[0]
 		a := c.attacker(9)
-		t := a.dial(n)
-		t.say(a.hello())
-		t.want(frame.TypeHello)
-		if a.key.ID().Compare(t.peer) < 0 {
-			t.want(frame.TypeAccept)
-			t.say(frame.Accept{Serial: 1})
-		} else {
-			t.say(frame.Accept{})
-			t.want(frame.TypeAccept)
-		}
+		t := a.admitted(n)
 		t.say(frame.Records{List: [][]byte{a.record().Raw}}, opening())
 		var probes []byte
 		for i := range 1000 {

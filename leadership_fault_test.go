@@ -3,11 +3,9 @@ package espial_test
 import (
 	"net/netip"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/espial-go/espial"
-	"github.com/espial-go/espial/internal/memnet"
 )
 
 // nobody fails the test unless the given nodes know of no leader, and none of them leads.
@@ -23,30 +21,21 @@ func (c *cluster) nobody(nodes ...int) {
 // B03: the demotion of a leader that leaves is told before it has left, and the next one
 // leads by then.
 func TestLeaderHandsOverBeforeItLeaves(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		mode espial.Mode
-	}{{"available", espial.Available()}, {"quorum", espial.Quorum(3)}} {
-		t.Run(tt.name, func(t *testing.T) {
-			inElection(t, 3, tt.mode, func(c *cluster) {
-				leader, term := c.led(4 * time.Second)
-				n := c.nodes[leader]
-				told := c.watch(n)
-				told.forget()
-				began := time.Now()
-				if err := n.Leave(c.Context()); err != nil {
-					c.Errorf("Leave = %v", err)
-				}
-				took := time.Since(began)
-				if got := told.kinds(espial.Promotion, espial.Demotion); got != "demotion" || took > time.Second {
-					c.Errorf("in the %v of Leave came %q, want a demotion", took, got)
-				}
-				if next, higher := c.led(time.Second-took, leader); next == leader || higher <= term {
-					c.Errorf("node %d leads in term %d after node %d in %d", next, higher, leader, term)
-				}
-			})
-		})
-	}
+	inEachMode(t, 3, func(c *cluster, _ espial.Mode) {
+		leader, term := c.led(4 * time.Second)
+		n := c.nodes[leader]
+		told := c.watch(n)
+		told.forget()
+		began := time.Now()
+		if err := n.Leave(c.Context()); err != nil {
+			c.Errorf("Leave = %v", err)
+		}
+		took := time.Since(began)
+		if got := told.kinds(espial.Promotion, espial.Demotion); got != "demotion" || took > time.Second {
+			c.Errorf("in the %v of Leave came %q, want a demotion", took, got)
+		}
+		c.replaced(leader, term, time.Second-took, leader)
+	})
 }
 
 // B06: halves of an even number have no leader, and the whole has one again.
@@ -80,65 +69,51 @@ func TestDeafLeaderStepsDown(t *testing.T) {
 		}
 		time.Sleep(time.Second + 10*time.Millisecond)
 		c.nobody(leader)
-		next, higher := c.led(2*time.Second, leader)
-		if next == leader || higher <= term {
-			c.Errorf("node %d leads in term %d after node %d in %d", next, higher, leader, term)
-		}
+		next, higher := c.replaced(leader, term, 2*time.Second, leader)
 		c.net.Heal()
 		c.meet(5)
-		if again, same := c.led(2 * time.Second); again != next || same != higher {
-			c.Errorf("when it hears again node %d leads in term %d, want still %d in %d", again, same, next, higher)
-		}
+		c.leadsOn(next, higher, 2*time.Second, "when it hears again")
 	})
 }
 
 // B12: a program that blocks costs its node no term, and one that says it is unfit is
 // replaced.
 func TestProgramThatBlocksLeadsOnUntilItIsUnfit(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		mode espial.Mode
-	}{{"available", espial.Available()}, {"quorum", espial.Quorum(3)}} {
-		t.Run(tt.name, func(t *testing.T) {
-			inElection(t, 3, tt.mode, func(c *cluster) {
-				leader, number := c.led(4 * time.Second)
-				n := c.nodes[leader]
-				term := c.reign(nil, n)
-				// Its body never looks at the term, and nobody reads the changes.
-				go func() {
-					for range n.Terms(c.Context()) {
-						<-c.Context().Done()
-					}
-				}()
-				_ = n.Changes(c.Context())
-				time.Sleep(time.Minute)
-				if again, same := c.led(time.Millisecond); again != leader || same != number || term.Err() != nil {
-					c.Errorf("node %d leads in term %d, want still %d in %d: %v", again, same, leader, number, term.Err())
-				}
-				if err := n.SetFit(c.Context(), false); err != nil {
-					c.Fatal(err)
-				}
-				next, higher := c.led(2 * time.Second)
-				if next == leader || higher <= number || term.Err() == nil {
-					c.Errorf("node %d leads in term %d after an unfit %d in %d", next, higher, leader, number)
-				}
-				if err := c.nodes[next].SetEligible(c.Context(), false); err != nil {
-					c.Fatal(err)
-				}
-				if last, _ := c.led(2 * time.Second); last == leader || last == next {
-					c.Errorf("node %d leads: %d is unfit and %d not eligible", last, leader, next)
-				}
-			})
-		})
-	}
+	inEachMode(t, 3, func(c *cluster, _ espial.Mode) {
+		leader, number := c.led(4 * time.Second)
+		n := c.nodes[leader]
+		term := c.reign(nil, n)
+		// Its body never looks at the term, and nobody reads the changes.
+		go func() {
+			for range n.Terms(c.Context()) {
+				<-c.Context().Done()
+			}
+		}()
+		_ = n.Changes(c.Context())
+		time.Sleep(time.Minute)
+		c.leadsOn(leader, number, time.Millisecond, "after a minute")
+		if err := term.Err(); err != nil {
+			c.Errorf("the term of a program that blocks: %v", err)
+		}
+		if err := n.SetFit(c.Context(), false); err != nil {
+			c.Fatal(err)
+		}
+		next, _ := c.replaced(leader, number, 2*time.Second)
+		if term.Err() == nil {
+			c.Error("the term of an unfit leader goes on")
+		}
+		if err := c.nodes[next].SetEligible(c.Context(), false); err != nil {
+			c.Fatal(err)
+		}
+		if last, _ := c.led(2 * time.Second); last == leader || last == next {
+			c.Errorf("node %d leads: %d is unfit and %d not eligible", last, leader, next)
+		}
+	})
 }
 
 // B16: parts that are too small have no leader, and three of five that meet have one.
 func TestNobodyLeadsBeforeAMajorityMeets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := &cluster{T: t, net: memnet.New(1)}
-		c.net.SetLatency(200*time.Microsecond, 400*time.Microsecond)
-		defer c.close()
+	empty(t, func(c *cluster) {
 		c.net.Partition([]netip.Addr{ip(0), ip(1)}, []netip.Addr{ip(2), ip(3)}, []netip.Addr{ip(4)})
 		for range 5 {
 			c.start(espial.Config{Election: espial.Quorum(5)})
@@ -151,9 +126,7 @@ func TestNobodyLeadsBeforeAMajorityMeets(t *testing.T) {
 		c.nobody(4)
 		c.net.Heal()
 		c.meet(5)
-		if again, same := c.led(2 * time.Second); again != leader || same != term {
-			c.Errorf("node %d leads in term %d when the last one comes, want still %d in %d", again, same, leader, term)
-		}
+		c.leadsOn(leader, term, 2*time.Second, "when the last one comes")
 	})
 }
 

@@ -9,22 +9,28 @@ import (
 	"time"
 
 	"github.com/espial-go/espial"
-	"github.com/espial-go/espial/internal/memnet"
 )
 
 // inElection runs f in a bubble with a cluster whose default election has the given mode.
 func inElection(t *testing.T, nodes int, m espial.Mode, f func(c *cluster)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		c := &cluster{T: t, net: memnet.New(1)}
-		c.net.SetLatency(200*time.Microsecond, 400*time.Microsecond)
-		defer c.close()
+	empty(t, func(c *cluster) {
 		for range nodes {
 			c.start(espial.Config{Election: m})
 		}
 		c.meet(nodes)
 		f(c)
 	})
+}
+
+// inEachMode runs f in clusters whose default election has either mode.
+func inEachMode(t *testing.T, nodes int, f func(c *cluster, m espial.Mode)) {
+	t.Helper()
+	for name, m := range map[string]espial.Mode{"available": espial.Available(), "quorum": espial.Quorum(nodes)} {
+		t.Run(name, func(t *testing.T) {
+			inElection(t, nodes, m, func(c *cluster) { f(c, m) })
+		})
+	}
 }
 
 // led waits until all nodes but those excepted agree on a leader, and returns its index
@@ -40,6 +46,25 @@ func (c *cluster) led(within time.Duration, except ...int) (leader int, term uin
 	}
 	c.Fatalf("no leader after %v", within)
 	return 0, 0
+}
+
+// replaced is led, and fails the test unless another node leads than the given one, under a
+// higher term.
+func (c *cluster) replaced(leader int, term uint64, within time.Duration, except ...int) (next int, higher uint64) {
+	c.Helper()
+	next, higher = c.led(within, except...)
+	if next == leader || higher <= term {
+		c.Errorf("node %d leads in term %d after node %d in %d", next, higher, leader, term)
+	}
+	return next, higher
+}
+
+// leadsOn is led, and fails the test unless the given node leads, under the same term.
+func (c *cluster) leadsOn(leader int, term uint64, within time.Duration, when string) {
+	c.Helper()
+	if again, same := c.led(within); again != leader || same != term {
+		c.Errorf("%s node %d leads in term %d, want still %d in %d", when, again, same, leader, term)
+	}
 }
 
 func (c *cluster) agreed(except []int) (leader int, term uint64, ok bool) {
@@ -68,25 +93,16 @@ func (c *cluster) agreed(except []int) (leader int, term uint64, ok bool) {
 // B01: one leader, and all agree; it is the one that was there first, and a node that
 // joins changes nothing (B19).
 func TestOneLeaderIsElectedAndStays(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		mode espial.Mode
-	}{{"available", espial.Available()}, {"quorum", espial.Quorum(3)}} {
-		t.Run(tt.name, func(t *testing.T) {
-			inElection(t, 3, tt.mode, func(c *cluster) {
-				leader, term := c.led(4 * time.Second)
-				if term == 0 {
-					c.Error("the first term is 0")
-				}
-				c.start(espial.Config{Election: tt.mode, Ineligible: true})
-				c.meet(4)
-				time.Sleep(5 * time.Second)
-				if again, same := c.led(time.Second); again != leader || same != term {
-					c.Errorf("after a join node %d leads in term %d, want still %d in %d", again, same, leader, term)
-				}
-			})
-		})
-	}
+	inEachMode(t, 3, func(c *cluster, m espial.Mode) {
+		leader, term := c.led(4 * time.Second)
+		if term == 0 {
+			c.Error("the first term is 0")
+		}
+		c.start(espial.Config{Election: m, Ineligible: true})
+		c.meet(4)
+		time.Sleep(5 * time.Second)
+		c.leadsOn(leader, term, time.Second, "after a join")
+	})
 }
 
 // B02: the leader is killed; the survivors have another one in time, under a higher term.
@@ -101,10 +117,7 @@ func TestKilledLeaderIsReplaced(t *testing.T) {
 				leader, term := c.led(4 * time.Second)
 				c.net.Down(ip(leader))
 				time.Sleep(time.Millisecond)
-				next, higher := c.led(tt.within, leader)
-				if next == leader || higher <= term {
-					c.Errorf("node %d leads in term %d after node %d in %d", next, higher, leader, term)
-				}
+				c.replaced(leader, term, tt.within, leader)
 			})
 		})
 	}
@@ -155,9 +168,7 @@ func TestQuorumNeverHasTwoLeaders(t *testing.T) {
 		}
 		c.net.Heal()
 		watch(5 * time.Second)
-		if again, same := c.led(time.Second); again != next || same != term {
-			c.Errorf("after the heal node %d leads in term %d, want still %d in %d", again, same, next, term)
-		}
+		c.leadsOn(next, term, time.Second, "after the heal")
 	})
 }
 

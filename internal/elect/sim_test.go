@@ -122,15 +122,7 @@ func TestFailoverIsQuick(t *testing.T) { seeds(t, failoverIsQuick) }
 
 func failoverIsQuick(seed uint64, n int) *world {
 	w := settled(seed, n)
-	l := w.leader()
-	from := w.now
-	p := w.slots[l]
-	w.kill(l)
-	for _, q := range w.slots {
-		if q != nil {
-			w.at(w.now.Add(w.below(20*time.Millisecond)), q, func() { q.drop(p) })
-		}
-	}
+	l, from := w.killLeader()
 	w.run(300 * time.Millisecond)
 	w.check.agreed()
 	w.want("B02", "promotions", w.check.count(from, promoted), 1)
@@ -139,21 +131,26 @@ func failoverIsQuick(seed uint64, n int) *world {
 	return w
 }
 
+// killLeader kills who leads, of which all hear within 20 ms. It returns where and when.
+func (w *world) killLeader() (slot int, at time.Time) {
+	slot = w.leader()
+	p := w.slots[slot]
+	w.kill(slot)
+	for _, q := range w.slots {
+		if q != nil {
+			w.at(w.now.Add(w.below(20*time.Millisecond)), q, func() { q.drop(p) })
+		}
+	}
+	return slot, w.now
+}
+
 // A leader that is killed and started again at once, as a new member, delays nobody: it
 // knows nothing, and what it is told about a past reign is no sign of another leader.
 func TestLeaderStartsAgainAtOnce(t *testing.T) { seeds(t, startsAgain) }
 
 func startsAgain(seed uint64, n int) *world {
 	w := settled(seed, n)
-	l := w.leader()
-	from := w.now
-	p := w.slots[l]
-	w.kill(l)
-	for _, q := range w.slots {
-		if q != nil {
-			w.at(w.now.Add(w.below(20*time.Millisecond)), q, func() { q.drop(p) })
-		}
-	}
+	l, from := w.killLeader()
 	w.relink = 5 * time.Millisecond
 	w.after(w.between(20*time.Millisecond, 150*time.Millisecond), func() { w.boot(l) })
 	w.run(500 * time.Millisecond)
