@@ -2,7 +2,6 @@ package frame_test
 
 import (
 	"bytes"
-	"encoding/hex"
 	"errors"
 	"maps"
 	"math"
@@ -18,16 +17,6 @@ import (
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
 )
-
-// unhex reads hexadecimal digits; spaces and line breaks part what belongs together.
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
-	if err != nil {
-		t.Fatalf("bad test: %v", err)
-	}
-	return b
-}
 
 // vectors fixes the encoding of every admission and control frame. Other
 // implementations may use them; a change here is a change of the protocol.
@@ -189,12 +178,7 @@ func TestDecodeRefuses(t *testing.T) {
 	const zeros = "0000000000000000"
 	const target = "0100000000000000000000000000000000000000000000000000000000000002"
 	hello := func(inc, rest string) string { return "0001" + zeros + zeros + inc + zeros + rest }
-	tests := []struct {
-		name    string
-		typ     frame.Type
-		payload string
-		err     error
-	}{
+	refuses(t, []refusal{
 		{"a type of 0", 0, "", frame.ErrUnknown},
 		{"an unknown critical type", 5, "", frame.ErrUnknown},
 		{"a type set aside", 40, "", frame.ErrUnknown},
@@ -230,15 +214,7 @@ func TestDecodeRefuses(t *testing.T) {
 			"0000000000000001" + zeros + "00000000" + zeros + zeros + "00000000", frame.ErrMalformed,
 		},
 		{"lane 2", frame.TypeAcked, "02" + zeros, frame.ErrMalformed},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			got, err := frame.Decode(frame.Raw{Type: tt.typ, Payload: unhex(t, tt.payload)})
-			if !errors.Is(err, tt.err) {
-				t.Errorf("Decode(%v, %s) = %+v, %v; want %v", tt.typ, tt.payload, got, err, tt.err)
-			}
-		})
-	}
+	})
 }
 
 func TestDecodeIgnoresWhatIsOptional(t *testing.T) {
@@ -301,18 +277,7 @@ func TestLongReasonsAreCut(t *testing.T) {
 // Whatever a node may say arrives as it was said.
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := drawFrame(t)
-		raw, _, err := frame.Next(want.Append(nil))
-		if err != nil {
-			t.Fatalf("Next of %+v: %v", want, err)
-		}
-		got, err := frame.Decode(raw)
-		if err != nil {
-			t.Fatalf("Decode of %+v: %v", want, err)
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatalf("round trip (-want +got):\n%s", diff)
-		}
+		roundTrip(t, drawFrame(t))
 	})
 }
 

@@ -2,8 +2,13 @@ package frame_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/espial-go/espial/internal/frame"
 )
@@ -121,5 +126,49 @@ func BenchmarkNext(b *testing.B) {
 		if _, _, err := frame.Next(in); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// unhex reads hexadecimal digits; spaces and line breaks part what belongs together.
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
+	if err != nil {
+		t.Fatalf("bad test: %v", err)
+	}
+	return b
+}
+
+// refusal is a payload that no peer may send, and why.
+type refusal struct {
+	name    string
+	typ     frame.Type
+	payload string
+	err     error
+}
+
+// refuses fails the test unless Decode refuses each of the payloads.
+func refuses(t *testing.T, tests []refusal) {
+	t.Helper()
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := frame.Decode(frame.Raw{Type: tt.typ, Payload: unhex(t, tt.payload)})
+			if !errors.Is(err, tt.err) {
+				t.Errorf("Decode(%v, %s) = %+v, %v; want %v", tt.typ, tt.payload, got, err, tt.err)
+			}
+		})
+	}
+}
+
+// roundTrip fails the test unless a frame is decoded to what it was.
+func roundTrip(t *rapid.T, want frame.Frame) {
+	t.Helper()
+	raw, _, err := frame.Next(want.Append(nil))
+	if err != nil {
+		t.Fatalf("Next of %+v: %v", want, err)
+	}
+	got, err := frame.Decode(raw)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Fatalf("round trip: %v (-want +got):\n%s", err, diff)
 	}
 }

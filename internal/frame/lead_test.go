@@ -1,12 +1,10 @@
 package frame_test
 
 import (
-	"errors"
 	"math"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/espial-go/espial/internal/frame"
@@ -16,12 +14,7 @@ import (
 func TestDecodeRefusesElections(t *testing.T) {
 	const zeros = "0000000000000000"
 	const leader = "0100000000000000000000000000000000000000000000000000000000000002"
-	tests := []struct {
-		name    string
-		typ     frame.Type
-		payload string
-		err     error
-	}{
+	refuses(t, []refusal{
 		{"a name of 64 bytes", frame.TypeLead, "40" + strings.Repeat("61", 64), frame.ErrTooLarge},
 		{"an unknown flag", frame.TypeLead, "00 40" + zeros, frame.ErrMalformed},
 		{"a leader without a section", frame.TypeLead, "00 01" + zeros, frame.ErrMalformed},
@@ -41,15 +34,7 @@ func TestDecodeRefusesElections(t *testing.T) {
 		{"a critical field", frame.TypeLead, "00 00" + zeros + "01 00", frame.ErrCritical},
 		{"a target of zeros", frame.TypePromote, "00" + strings.Repeat(zeros, 4) + "0000000000000001", frame.ErrMalformed},
 		{"a target of incarnation 0", frame.TypePromote, "00" + leader + zeros, frame.ErrMalformed},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			got, err := frame.Decode(frame.Raw{Type: tt.typ, Payload: unhex(t, tt.payload)})
-			if !errors.Is(err, tt.err) {
-				t.Errorf("Decode(%v, %s) = %+v, %v; want %v", tt.typ, tt.payload, got, err, tt.err)
-			}
-		})
-	}
+	})
 }
 
 func TestElectionsRoundTrip(t *testing.T) {
@@ -72,14 +57,7 @@ func TestElectionsRoundTrip(t *testing.T) {
 		}
 		promote := frame.Promote{Election: name, Target: id.Draw(t, "target"), Incarnation: inc.Draw(t, "of")}
 		for _, want := range []frame.Frame{lead, promote} {
-			raw, _, err := frame.Next(want.Append(nil))
-			if err != nil {
-				t.Fatalf("Next of %+v: %v", want, err)
-			}
-			got, err := frame.Decode(raw)
-			if diff := cmp.Diff(want, got); diff != "" || err != nil {
-				t.Fatalf("round trip: %v (-want +got):\n%s", err, diff)
-			}
+			roundTrip(t, want)
 		}
 	})
 }

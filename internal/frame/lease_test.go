@@ -1,13 +1,11 @@
 package frame_test
 
 import (
-	"errors"
 	"math"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/espial-go/espial/internal/frame"
@@ -16,12 +14,7 @@ import (
 
 func TestDecodeRefusesLeases(t *testing.T) {
 	const zeros = "0000000000000000"
-	tests := []struct {
-		name    string
-		typ     frame.Type
-		payload string
-		err     error
-	}{
+	refuses(t, []refusal{
 		{"a name of 64 bytes", frame.TypeLeaseRule, "40" + strings.Repeat("61", 64), frame.ErrTooLarge},
 		{"a rule that ends early", frame.TypeLeaseRule, "00" + zeros + zeros, frame.ErrMalformed},
 		{"kind 3", frame.TypeLeaseAsk, "00 03" + zeros + "0000000000000001" + zeros + zeros + zeros, frame.ErrMalformed},
@@ -37,15 +30,7 @@ func TestDecodeRefusesLeases(t *testing.T) {
 		{"a successor that ends early", frame.TypeLeaseRelease, "00" + strings.Repeat(zeros, 4), frame.ErrMalformed},
 		{"a target of zeros", frame.TypeLeasePromote, "00" + strings.Repeat(zeros, 4), frame.ErrMalformed},
 		{"a critical field", frame.TypeLeaseRelease, "00" + strings.Repeat(zeros, 5) + "01 00", frame.ErrCritical},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			got, err := frame.Decode(frame.Raw{Type: tt.typ, Payload: unhex(t, tt.payload)})
-			if !errors.Is(err, tt.err) {
-				t.Errorf("Decode(%v, %s) = %+v, %v; want %v", tt.typ, tt.payload, got, err, tt.err)
-			}
-		})
-	}
+	})
 }
 
 func TestLeasesRoundTrip(t *testing.T) {
@@ -71,14 +56,7 @@ func TestLeasesRoundTrip(t *testing.T) {
 			frame.LeaseRelease{Election: name, Term: term("term")},
 			frame.LeasePromote{Election: name, Target: id},
 		} {
-			raw, _, err := frame.Next(want.Append(nil))
-			if err != nil {
-				t.Fatalf("Next of %+v: %v", want, err)
-			}
-			got, err := frame.Decode(raw)
-			if diff := cmp.Diff(want, got); diff != "" || err != nil {
-				t.Fatalf("round trip: %v (-want +got):\n%s", err, diff)
-			}
+			roundTrip(t, want)
 		}
 	})
 }
