@@ -35,8 +35,11 @@ func newBuffer(nc net.Conn) *buffer {
 }
 
 // recordHeader is the length of what a record of TLS begins with: its type, a version, and
-// how long the rest is.
-const recordHeader = 5
+// how long the rest is. recordMajor is the first byte of every version.
+const (
+	recordHeader = 5
+	recordMajor  = 3
+)
 
 // Read reads through the buffer, a record at a time: so TLS has opened every record that it
 // has taken, and those without data can be counted.
@@ -49,8 +52,11 @@ func (b *buffer) Read(p []byte) (int, error) {
 		b.left = recordHeader + int(binary.BigEndian.Uint16(header[3:]))
 		b.taken++
 		// TLS allocates whenever it reads, so it gets the record in one go. One that does
-		// not fit is above its limit, and for TLS to refuse.
-		_, _ = b.r.Peek(min(b.left, bufferSize))
+		// not fit is above its limit, and for TLS to refuse; so is what is no record at all,
+		// of which nothing more may come.
+		if header[1] == recordMajor {
+			_, _ = b.r.Peek(min(b.left, bufferSize))
+		}
 	}
 	n, err := b.r.Read(p[:min(len(p), b.left)])
 	b.left -= n
