@@ -41,7 +41,7 @@ func (n *Node) serveControl(ctx context.Context) {
 //
 //	hello                     who this is
 //	status                    a Status
-//	members, peers            each Member, each Peer
+//	members, peers, topics    each Member, each Peer, each TopicStats
 //	changes                   each Change, the present members first, until the client goes
 //	pub {topic,data,to,acks,handled,timeout_ms}
 //	                          nothing, once the event is accepted, or so many members have
@@ -49,7 +49,8 @@ func (n *Node) serveControl(ctx context.Context) {
 //	leader                    who leads, as espial leader prints it
 //	promote {member}          nothing, once the hand-over is under way
 //	resign                    nothing, once this node leads no more
-//	sub {pattern,count,group} null once events are collected, then each Event, until there were
+//	sub {pattern,count,group,replay}
+//	                          null once events are collected, then each Event, until there were
 //	                          count of them; 0 means until the client goes
 type controller struct{ n *Node }
 
@@ -66,6 +67,8 @@ func (c controller) Handle(ctx context.Context, r control.Request, send func(any
 		return sendAll(send, c.n.Members())
 	case "peers":
 		return sendAll(send, c.n.Peers())
+	case "topics":
+		return sendAll(send, c.n.Topics())
 	case "changes":
 		if err := sendAll(send, c.n.Changes(ctx)); err != nil {
 			return err
@@ -185,6 +188,7 @@ func (c controller) sub(ctx context.Context, args json.RawMessage, send func(any
 		Pattern string `json:"pattern"`
 		Count   int    `json:"count"`
 		Group   string `json:"group"`
+		Replay  bool   `json:"replay"`
 	}
 	if err := json.Unmarshal(args, &a); err != nil {
 		return badArgs("sub needs a pattern", err)
@@ -192,6 +196,9 @@ func (c controller) sub(ctx context.Context, args json.RawMessage, send func(any
 	opts := []SubscribeOption{WithPolicy(DropOldest)}
 	if a.Group != "" {
 		opts = append(opts, Group(a.Group))
+	}
+	if a.Replay {
+		opts = append(opts, Replay())
 	}
 	events := c.n.Subscribe(ctx, a.Pattern, opts...)
 	if err := send(nil); err != nil {

@@ -1,10 +1,8 @@
 package espial
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -221,50 +219,6 @@ func policy(p Policy) mailbox.Policy {
 	default:
 		return mailbox.Auto
 	}
-}
-
-// deliver yields what a queue brings until it, ctx, or the loop ends.
-func deliver(ctx context.Context, q *mailbox.Queue, reuse bool, yield func(Event, error) bool) {
-	for {
-		batch, err := q.Next(ctx)
-		for i := range batch {
-			if !deliverEntry(&batch[i], yield) {
-				for k := range batch[i:] {
-					batch[i+k].Abandoned()
-				}
-				return
-			}
-			batch[i].Handled()
-			if reuse {
-				q.Reuse(batch[i].Data)
-			}
-		}
-		if err != nil {
-			return // with the policy Fail the last entry told what is missing
-		}
-	}
-}
-
-// deliverEntry yields one run, or one loss.
-func deliverEntry(e *mailbox.Entry, yield func(Event, error) bool) bool {
-	if e.Count == 0 {
-		return yield(Event{}, &LaggedError{
-			From: NodeID(e.Lost.From), Topic: e.Lost.Topic, Count: e.Lost.Count, Unknown: e.Lost.Unknown,
-		})
-	}
-	out := Event{
-		Topic: e.Topic, From: Sender{ID: NodeID(e.From), Name: e.Name}, Seq: uint64(e.First),
-		Direct: e.Lane == frame.Direct, At: e.At, Term: uint64(e.Term), codec: e.Codec,
-	}
-	for run := e.Data; len(run) > 0; out.Seq++ {
-		var payload []byte
-		payload, run = frame.NextPayload(run)
-		out.Data = slices.Clip(payload)
-		if !yield(out, nil) {
-			return false
-		}
-	}
-	return true
 }
 
 // listening is the first change of a node.

@@ -14,31 +14,33 @@ type Sender struct {
 
 // Event is one message on a topic.
 type Event struct {
-	Topic  string    // what it was published under
-	From   Sender    // who published it
-	Seq    uint64    // the number that From gave it; broadcasts and direct events count apart
-	Data   []byte    // the payload; it belongs to the receiver, unless ReuseData is set
-	Direct bool      // it was sent to chosen members, not broadcast
-	At     time.Time // when it reached this node
-	Term   uint64    // the reign in which From published it with [Term.Publish]; 0 for none
-	codec  uint8
+	Topic    string // what it was published under
+	From     Sender // who published it
+	Seq      uint64 // the number that From gave it; broadcasts and direct events count apart
+	Data     []byte // the payload; it belongs to the receiver, unless ReuseData is set
+	Direct   bool   // it was sent to chosen members, not broadcast
+	Replayed bool   // it was published before, and kept for who comes late; see [Replay]
+	codec    uint8
+	At       time.Time // when it reached this node
+	Term     uint64    // the reign in which From published it with [Term.Publish]; 0 for none
 }
 
 // MarshalJSON returns the stable shape that the command espial sub prints: data
 // that is JSON stands as it is, anything else as data_base64.
 func (e Event) MarshalJSON() ([]byte, error) {
 	shape := struct {
-		Time   string          `json:"time"`
-		Topic  string          `json:"topic"`
-		From   Sender          `json:"from"`
-		Seq    uint64          `json:"seq"`
-		Direct bool            `json:"direct,omitempty"`
-		Term   uint64          `json:"term,omitempty"`
-		Data   json.RawMessage `json:"data,omitempty"`
-		Base64 *[]byte         `json:"data_base64,omitempty"`
+		Time     string          `json:"time"`
+		Topic    string          `json:"topic"`
+		From     Sender          `json:"from"`
+		Seq      uint64          `json:"seq"`
+		Direct   bool            `json:"direct,omitempty"`
+		Replayed bool            `json:"replayed,omitempty"`
+		Term     uint64          `json:"term,omitempty"`
+		Data     json.RawMessage `json:"data,omitempty"`
+		Base64   *[]byte         `json:"data_base64,omitempty"`
 	}{
 		Time: e.At.Format(time.RFC3339Nano), Topic: e.Topic, From: e.From, Seq: e.Seq,
-		Direct: e.Direct, Term: e.Term,
+		Direct: e.Direct, Replayed: e.Replayed, Term: e.Term,
 	}
 	if json.Valid(e.Data) {
 		shape.Data = e.Data

@@ -36,6 +36,7 @@ type subscription struct {
 	direct   bool
 	from     *Target // nil for everybody
 	group    *string // nil for none
+	replay   bool
 }
 
 // QueueMax bounds the events that wait for the reader. Default 1,024, at least 1.
@@ -77,6 +78,14 @@ func Group(name string) SubscribeOption {
 	return func(s *subscription) { s.group = &name }
 }
 
+// Replay makes the subscription begin with what the members keep of the topics that match:
+// see [KeepLast] and [KeepLastOf]. Of each sender the kept events come first, marked as
+// Replayed, then what it publishes; of a member that comes later, or back after a split, so
+// much as the subscription has not had. Up to 4,096 events of a sender wait for its past.
+func Replay() SubscribeOption {
+	return func(s *subscription) { s.replay = true }
+}
+
 // Subscribe yields the events whose topics match pattern, until ctx or the node
 // ends. In a pattern the word * stands for one word and > at the end for one or
 // more: orders.* or orders.>.
@@ -100,7 +109,8 @@ func (n *Node) Subscribe(
 	return func(yield func(Event, error) bool) {
 		defer q.Close()
 		defer unregister()
-		deliver(ctx, q, s.reuse, yield)
+		reader := &reader{queue: q, reuse: s.reuse, replay: s.replay}
+		reader.run(ctx, yield)
 	}
 }
 
@@ -124,7 +134,11 @@ func (n *Node) queue(pattern string, s subscription) (*mailbox.Queue, error) {
 			return nil, &TargetError{o.Group, "is no group: at most 63 of a-z, 0-9, - and _"}
 		}
 	}
-	q, err := n.eng.Exchange().Subscribe(pattern, o)
+	subscribe := n.eng.Exchange().Subscribe
+	if s.replay {
+		subscribe = n.eng.Exchange().SubscribeReplay
+	}
+	q, err := subscribe(pattern, o)
 	return q, n.public(err)
 }
 

@@ -94,7 +94,7 @@ Exit codes: 0 done, 1 the answer is no, 2 usage, 3 no node runs, 4 refused.`,
 	})
 	root.AddCommand(
 		newUpCommand(), newDemoCommand(),
-		newMembersCommand(), newPeersCommand(), newStatusCommand(),
+		newMembersCommand(), newPeersCommand(), newTopicsCommand(), newStatusCommand(),
 		newPubCommand(), newSubCommand(),
 		newLeaderCommand(), newPromoteCommand(), newResignCommand(),
 		newBenchCommand(), newBenchReceiverCommand(),

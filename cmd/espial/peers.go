@@ -15,24 +15,29 @@ import (
 
 // newPeersCommand returns espial peers.
 func newPeersCommand() *cobra.Command {
-	q := &question{}
-	cmd := &cobra.Command{
+	return tableCommand(&cobra.Command{
 		Use:     "peers",
 		Short:   "List the links of a running node",
 		Long:    `List the members to which a running node of this host keeps a link.`,
 		Example: "  espial peers --node web-1",
-		Args:    wants(),
-	}
+	}, printPeers)
+}
+
+// tableCommand makes cmd ask a running node what its name says and print the answers as a
+// table.
+func tableCommand(cmd *cobra.Command, table func(io.Writer, []json.RawMessage) error) *cobra.Command {
+	q := &question{}
+	cmd.Args = wants()
 	asJSON := jsonFlag(cmd, "a JSON array")
 	q.command(cmd, func(cmd *cobra.Command, _ []string, n *control.Node) error {
-		peers, err := collect(cmd.Context(), n, "peers", nil)
+		rows, err := collect(cmd.Context(), n, cmd.Name(), nil)
 		switch {
 		case err != nil:
 			return err
 		case *asJSON:
-			return printArray(cmd.OutOrStdout(), peers)
+			return printArray(cmd.OutOrStdout(), rows)
 		default:
-			return printPeers(cmd.OutOrStdout(), peers)
+			return table(cmd.OutOrStdout(), rows)
 		}
 	})
 	return cmd

@@ -33,21 +33,20 @@ slow.`,
 			"  espial sub jobs.resize --queue workers",
 		Args: wants("PATTERN"),
 	}
+	s := &subscriber{}
 	asJSON := jsonFlag(cmd, "one JSON object a line")
-	queue := cmd.Flags().String("queue", "",
-		"share the events with the other subscriptions of the `GROUP`:\n"+
-			"one of them in the cluster gets each, in turn")
-	count := cmd.Flags().Int("count", 0, "end after this many `EVENTS` (default 0, no end)")
+	cmd.Flags().StringVar(&s.queue, "queue", "",
+		"share the events with the other subscriptions of the `GROUP`:\none of them in the cluster gets each, in turn")
+	cmd.Flags().BoolVar(&s.replay, "replay", false, "begin with what the members keep of these topics")
+	cmd.Flags().IntVar(&s.count, "count", 0, "end after this many `EVENTS` (default 0, no end)")
 	q.check = func([]string) error {
-		if *count < 0 {
+		if s.count < 0 {
 			return usagef("--count: must not be negative")
 		}
 		return nil
 	}
 	q.command(cmd, func(cmd *cobra.Command, args []string, n *control.Node) error {
-		s := &subscriber{
-			pattern: args[0], queue: *queue, count: *count, json: *asJSON, w: cmd.OutOrStdout(),
-		}
+		s.pattern, s.json, s.w = args[0], *asJSON, cmd.OutOrStdout()
 		ctx := cmd.Context()
 		var err error
 		if n != nil {
@@ -73,14 +72,15 @@ func unlessInterrupted(ctx context.Context, err error) error {
 type subscriber struct {
 	pattern string
 	queue   string // the group, "" for none
-	count   int    // events still to come, 0 for no end
+	replay  bool
+	count   int // events still to come, 0 for no end
 	json    bool
 	w       io.Writer
 }
 
 // follow prints the events that a running node collects.
 func (s *subscriber) follow(ctx context.Context, n *control.Node) error {
-	args := map[string]any{"pattern": s.pattern, "count": s.count, "group": s.queue}
+	args := map[string]any{"pattern": s.pattern, "count": s.count, "group": s.queue, "replay": s.replay}
 	return n.Call(ctx, "sub", args, func(b json.RawMessage) error {
 		if string(b) == "null" { // the subscription stands
 			return nil
@@ -103,6 +103,9 @@ func (s *subscriber) join(ctx context.Context, q *question) error {
 	opts := []espial.SubscribeOption{espial.WithPolicy(espial.DropOldest)}
 	if s.queue != "" {
 		opts = append(opts, espial.Group(s.queue))
+	}
+	if s.replay {
+		opts = append(opts, espial.Replay())
 	}
 	events := n.Subscribe(ctx, s.pattern, opts...)
 	g.Go(func() error { return founded(ctx, n) })

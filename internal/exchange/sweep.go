@@ -279,3 +279,6 @@ func (x *Exchange) Subscribe(pattern string, o mailbox.Options) (*mailbox.Queue,
 	}
 	return x.box.Subscribe(pattern, o)
 }
+
+// Topics returns what is known of topics; see [mailbox.Box.Topics].
+func (x *Exchange) Topics() []mailbox.Topic { return x.box.Topics() }

@@ -40,6 +40,7 @@ type Box struct {
 	index  glob.Index[*Queue]
 	queues []*Queue // in the order of Subscribe; appended to or replaced
 	routes map[string]*way
+	counts map[string]*atomic.Uint64 // messages of each topic
 }
 
 // way is what is known of a topic. It is never modified.
@@ -47,6 +48,7 @@ type way struct {
 	topic  string
 	queues []*Queue // those of no group, in the order of Subscribe
 	groups []*group // by name
+	count  *atomic.Uint64
 }
 
 // Route is where one deliverer's last run went. Messages of one topic come in droves,
@@ -59,7 +61,11 @@ type Route struct {
 
 // New returns a box without subscriptions. When a subscription of a group has come or gone
 // it calls regrouped, which must not block.
-func New(regrouped func()) *Box { return &Box{regrouped: regrouped, routes: make(map[string]*way)} }
+func New(regrouped func()) *Box {
+	return &Box{
+		regrouped: regrouped, routes: make(map[string]*way), counts: make(map[string]*atomic.Uint64),
+	}
+}
 
 // Subscribe adds a subscription to the topics that match a pattern, which the caller
 // has checked. Every run that is delivered after its return reaches it. The error is
@@ -118,6 +124,7 @@ func (b *Box) Deliver(rt *Route, topic []byte, r Run, rel Releaser) (queues int)
 	if rt.way == nil || rt.changes != b.changes.Load() || rt.way.topic != string(topic) {
 		b.find(rt, topic)
 	}
+	rt.way.count.Add(uint64(r.Count))
 	owed := release{holds: &b.holds, rel: rel, lane: r.Lane, last: r.Last}
 	r.Topic = rt.way.topic
 	data, owned := r.Data, r.Owned
@@ -160,6 +167,7 @@ func (b *Box) find(rt *Route, topic []byte) {
 			clear(b.routes)
 		}
 		w = newWay(string(topic), b.index.Match(nil, string(topic)))
+		w.count = b.counter(w.topic)
 		b.routes[w.topic] = w
 	}
 	rt.way, rt.changes = w, b.changes.Load()

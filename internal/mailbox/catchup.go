@@ -112,6 +112,16 @@ func (b *backlog) add(e Entry) {
 	b.count += e.load()
 }
 
+// Abandon is for a reader that ends: what is held back has no reader any more.
+func (c *CatchUp) Abandon() {
+	for _, b := range c.open {
+		for i := range b.entries {
+			b.entries[i].Abandoned()
+		}
+	}
+	clear(c.open)
+}
+
 // release gives what was held back of a sender.
 func (c *CatchUp) release(dst []Entry, from ident.NodeID) []Entry {
 	b := c.open[from]
