@@ -36,7 +36,8 @@ slow.`,
 	s := &subscriber{}
 	asJSON := jsonFlag(cmd, "one JSON object a line")
 	cmd.Flags().StringVar(&s.queue, "queue", "",
-		"share the events with the other subscriptions of the `GROUP`:\none of them in the cluster gets each, in turn")
+		"share the events with the other subscriptions of the `GROUP`:\n"+
+			"one of them in the cluster gets each, in turn")
 	cmd.Flags().BoolVar(&s.replay, "replay", false, "begin with what the members keep of these topics")
 	cmd.Flags().IntVar(&s.count, "count", 0, "end after this many `EVENTS` (default 0, no end)")
 	q.check = func([]string) error {
