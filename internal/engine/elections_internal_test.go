@@ -1,28 +1,18 @@
 package engine
 
 import (
-	"crypto/rand"
 	"testing"
 	"time"
 
 	"github.com/espial-go/espial/internal/council"
-	"github.com/espial-go/espial/internal/ident"
 )
 
 // A lease that ends is over for everybody who asks, before the owner wakes up to say so: the
 // owner of a process that was paused comes late.
 func TestAReignEndsByTheClock(t *testing.T) {
-	key, err := ident.NewKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
 	now := time.Unix(1000, 0)
-	e, err := New(Config{
-		Key: key, Cluster: "test", Name: "node", Listener: noListener{}, Awake: func() time.Time { return now },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := idle(t, func() time.Time { return now })
+	key := e.cfg.Key
 	begin, end := now, now.Add(time.Second)
 	e.publishReigns([]council.Action{
 		council.Hold{Election: "leased", Term: 7, Until: end},

@@ -1,12 +1,10 @@
 package engine
 
 import (
-	"crypto/rand"
 	"testing"
 	"time"
 
 	"github.com/espial-go/espial/internal/frame"
-	"github.com/espial-go/espial/internal/ident"
 )
 
 // raws encodes a frame as many times and cuts it from the wire again.
@@ -26,14 +24,7 @@ func raws(t *testing.T, f frame.Frame, times int) []frame.Raw {
 // A peer who floods control frames fills its own share of the owner's queue and not that
 // of the others; when the owner has taken them, it is heard again.
 func TestAFloodLeavesRoomForOthers(t *testing.T) {
-	key, err := ident.NewKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := New(Config{Key: key, Cluster: "test", Name: "node", Listener: noListener{}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := idle(t, nil)
 	const rounds = 2
 	flooder, other := &handler{e: e, introduced: true, id: 1}, &handler{e: e, id: 2}
 	record := frame.Records{List: [][]byte{e.core.Self().Raw}}

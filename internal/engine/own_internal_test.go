@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/espial-go/espial/internal/core"
 	"github.com/espial-go/espial/internal/frame"
@@ -16,17 +17,24 @@ type noListener struct{ net.Listener }
 
 func (noListener) Addr() net.Addr { return &net.TCPAddr{} }
 
-// Strangers who refuse this node, or are refused, under ever new IDs cost no memory that
-// grows; one who has become a peer refuses no more.
-func TestRefusalsAreBounded(t *testing.T) {
+// idle returns an engine that does not run, by the given clock; nil is the real one.
+func idle(t *testing.T, awake func() time.Time) *Engine {
+	t.Helper()
 	key, err := ident.NewKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := New(Config{Key: key, Cluster: "test", Name: "node", Listener: noListener{}})
+	e, err := New(Config{Key: key, Cluster: "test", Name: "node", Listener: noListener{}, Awake: awake})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return e
+}
+
+// Strangers who refuse this node, or are refused, under ever new IDs cost no memory that
+// grows; one who has become a peer refuses no more.
+func TestRefusalsAreBounded(t *testing.T) {
+	e := idle(t, nil)
 	change := func(kind core.Kind, by core.By, n uint32) {
 		var id ident.NodeID
 		binary.BigEndian.PutUint32(id[:], n)
