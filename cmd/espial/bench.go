@@ -18,9 +18,10 @@ import (
 type benchOptions struct {
 	scenario string
 	size     int
-	nodes    int
+	nodes    []int
 	runs     int
 	duration time.Duration
+	buckets  bool
 	json     bool
 }
 
@@ -47,6 +48,14 @@ type benchResult struct {
 	CPU      float64 `json:"cpu_ns_per_msg"`
 	Allocs   float64 `json:"allocs_per_msg"`
 	Lost     uint64  `json:"lost"`
+
+	Histogram []benchBucket `json:"histogram,omitempty"` // of the latencies
+}
+
+// benchBucket counts the latencies up to a limit and above the one before it.
+type benchBucket struct {
+	UpTo  int `json:"up_to_us"`
+	Count int `json:"count"`
 }
 
 // newBenchCommand returns espial bench.
@@ -60,7 +69,7 @@ soon it notices what fails.
 
 Scenario A sends from one node to another, waiting for nothing but room.
 Scenario B publishes from one node to --nodes others that share the second
-process. Each is measured over two carriers: "link" is espial at work, "bare"
+process, for each number given. Each is measured over two carriers: "link" is espial at work, "bare"
 a TLS connection with nothing on it. The bare one is the limit of the same
 minute, so read the ratio ("of bare"), not the rate. Rates are counted at the
 receivers; the latency is measured apart, at 5,000 messages a second. The
@@ -82,9 +91,11 @@ longest. Splits and heals are not measured: they need hosts of their own.
 	f.StringVar(&o.scenario, "scenario", "all", "`SCENARIO` to measure: A (one to one),\n"+
 		"B (one to --nodes), E (failures) or all")
 	f.IntVar(&o.size, "size", 128, "`BYTES` of one message, 8 to 1048576")
-	f.IntVar(&o.nodes, "nodes", 4, "how many `NODES` receive in scenario B, 1 to 16")
+	f.IntSliceVar(&o.nodes, "nodes", []int{4, 16}, "how many `NODES` receive in scenario B, 1 to 16;\n"+
+		"one measurement for each number given")
 	f.IntVar(&o.runs, "runs", 3, "measure so many `TIMES`; the median counts")
 	f.DurationVar(&o.duration, "duration", 3*time.Second, "`TIME` of one measurement of A or B")
+	f.BoolVar(&o.buckets, "histogram", false, "print how the latencies of A and B are spread, too")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
 	return c
 }
@@ -116,8 +127,8 @@ func (o benchOptions) check() error {
 		return usagef("--scenario: is %q, must be A, B, E or all", o.scenario)
 	case o.size < 8 || o.size > 1<<20:
 		return usagef("--size: is %d, must be 8 to %d", o.size, 1<<20)
-	case o.nodes < 1 || o.nodes > 16:
-		return usagef("--nodes: is %d, must be 1 to 16", o.nodes)
+	case len(o.nodes) == 0 || slices.Min(o.nodes) < 1 || slices.Max(o.nodes) > 16:
+		return usagef("--nodes: is %v, must be numbers from 1 to 16", o.nodes)
 	case o.runs < 1 || o.runs > 100:
 		return usagef("--runs: is %d, must be 1 to 100", o.runs)
 	case o.duration < 100*time.Millisecond || o.duration > time.Minute:
@@ -155,22 +166,26 @@ func benchCluster() string { return fmt.Sprintf("bench-%d-%d", os.Getpid(), time
 
 // benchRates measures and prints scenarios A and B.
 func benchRates(ctx context.Context, o benchOptions, out io.Writer, wants func(string) bool) error {
+	type crowd struct {
+		scenario string
+		nodes    int
+	}
+	crowds := []crowd{{"A", 1}}
+	for _, n := range o.nodes {
+		crowds = append(crowds, crowd{"B", n})
+	}
 	var results []benchResult
-	for _, s := range []string{"A", "B"} {
-		if !wants(s) {
+	for _, c := range crowds {
+		if !wants(c.scenario) {
 			continue
-		}
-		nodes := 1
-		if s == "B" {
-			nodes = o.nodes
 		}
 		bare := 0.0
 		for _, carrier := range []string{"bare", "link"} {
-			r, err := benchScenario(ctx, o, benchChild{carrier: carrier, nodes: nodes})
+			r, err := benchScenario(ctx, o, benchChild{carrier: carrier, nodes: c.nodes})
 			if err != nil {
 				return err
 			}
-			r.Scenario = s
+			r.Scenario = c.scenario
 			if carrier == "bare" {
 				bare = r.Rate
 			} else if bare > 0 {
@@ -188,7 +203,49 @@ func benchRates(ctx context.Context, o benchOptions, out io.Writer, wants func(s
 	if o.json {
 		return nil
 	}
-	return printBench(out, results)
+	if err := printBench(out, results); err != nil || !o.buckets {
+		return err
+	}
+	return printHistograms(out, results)
+}
+
+// histogram sorts latencies, which are sorted, into buckets that double.
+func histogram(sorted []time.Duration) (buckets []benchBucket) {
+	for _, d := range sorted {
+		for len(buckets) == 0 || d > time.Duration(buckets[len(buckets)-1].UpTo)*time.Microsecond {
+			limit := 1
+			if n := len(buckets); n > 0 {
+				limit = 2 * buckets[n-1].UpTo //nolint:mnd // they double
+			}
+			buckets = append(buckets, benchBucket{UpTo: limit})
+		}
+		buckets[len(buckets)-1].Count++
+	}
+	for len(buckets) > 0 && buckets[0].Count == 0 {
+		buckets = buckets[1:]
+	}
+	return buckets
+}
+
+// barMax is the length of the longest bar of a histogram, in characters.
+const barMax = 50
+
+// printHistograms prints how the latencies are spread, a bar for each bucket.
+func printHistograms(out io.Writer, results []benchResult) error {
+	for _, r := range results {
+		_, _ = fmt.Fprintf(out, "\nlatency of %s, %s, %d nodes\n", r.Scenario, r.Carrier, r.Nodes)
+		most := 1
+		for _, b := range r.Histogram {
+			most = max(most, b.Count)
+		}
+		for _, b := range r.Histogram {
+			bar := strings.Repeat("#", (b.Count*barMax+most-1)/most)
+			if _, err := fmt.Fprintf(out, "%9d µs  %7d  %s\n", b.UpTo, b.Count, bar); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // printBench prints the table for people.

@@ -1,9 +1,33 @@
 package main
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
+
+func TestHistogram(t *testing.T) {
+	us := func(all ...float64) (ds []time.Duration) {
+		for _, f := range all {
+			ds = append(ds, time.Duration(f*float64(time.Microsecond)))
+		}
+		return ds
+	}
+	for name, tt := range map[string]struct {
+		in   []time.Duration
+		want []benchBucket
+	}{
+		"of nothing":               {nil, nil},
+		"a limit is its bucket's":  {us(8), []benchBucket{{8, 1}}},
+		"above it is the next's":   {us(8, 8.5), []benchBucket{{8, 1}, {16, 1}}},
+		"gaps are shown":           {us(3, 3.5, 20), []benchBucket{{4, 2}, {8, 0}, {16, 0}, {32, 1}}},
+		"what took no time at all": {us(0), []benchBucket{{1, 1}}},
+	} {
+		if got := histogram(tt.in); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: histogram(%v) = %v, want %v", name, tt.in, got, tt.want)
+		}
+	}
+}
 
 func TestQuantile(t *testing.T) {
 	upTo := func(n int) (ms []time.Duration) {

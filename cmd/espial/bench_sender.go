@@ -94,8 +94,12 @@ func benchScenario(ctx context.Context, o benchOptions, b benchChild) (r benchRe
 	}
 	r.Rate, r.CPU, r.Allocs = median(rates), median(cpus), median(allocs)
 	r.Bytes = r.Rate * float64(o.size)
-	r.P50, r.P99, err = latency(c, send, o)
-	return r, err
+	took, err := latency(c, send, o)
+	if err != nil {
+		return r, err
+	}
+	r.P50, r.P99, r.Histogram = quantile(took, 0.5), quantile(took, 0.99), histogram(took)
+	return r, nil
 }
 
 // median returns the middle of fs.
@@ -213,10 +217,11 @@ func throughput(c *child, send sender, o benchOptions, nodes int) (m measured, e
 	}, nil
 }
 
-// latency sends at a steady rate far below the limit.
-func latency(c *child, send sender, o benchOptions) (p50, p99 float64, err error) {
+// latency sends at a steady rate far below the limit and returns how long the messages took,
+// sorted.
+func latency(c *child, send sender, o benchOptions) ([]time.Duration, error) {
 	if err := c.ask("time", &struct{}{}); err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	payload := make([]byte, o.size)
 	t := time.NewTicker(pace)
@@ -224,16 +229,16 @@ func latency(c *child, send sender, o benchOptions) (p50, p99 float64, err error
 	for end := time.Now().Add(o.duration); time.Now().Before(end); <-t.C {
 		binary.BigEndian.PutUint64(payload, uint64(time.Now().UnixNano()))
 		if err := send(payload); err != nil {
-			return 0, 0, err
+			return nil, err
 		}
 	}
 	time.Sleep(50 * time.Millisecond)
 	var r benchReport
 	if err := c.ask("report", &r); err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	if len(r.Latencies) == 0 {
-		return 0, 0, errors.New("bench: nothing arrived")
+		return nil, errors.New("bench: nothing arrived")
 	}
-	return quantile(r.Latencies, 0.5), quantile(r.Latencies, 0.99), nil
+	return r.Latencies, nil
 }

@@ -127,6 +127,8 @@ func unfit(flagType string) string {
 		return "is neither true nor false"
 	case "duration":
 		return "is no time such as 300ms or 10s"
+	case "intSlice":
+		return "is no list of whole numbers such as 4,16"
 	case "int":
 		return "is no whole number"
 	}
