@@ -46,7 +46,7 @@ type peerLink struct {
 
 // accept sets up a connection that somebody else dialled.
 func (e *Engine) accept(ctx context.Context, nc net.Conn) {
-	leave, ok := e.gate.Enter(remoteAddr(nc))
+	leave, ok := e.gate.Enter(time.Now(), e.caller(nc))
 	if !ok {
 		_ = nc.Close() // nothing was said on it
 		return
@@ -59,13 +59,6 @@ func (e *Engine) accept(ctx context.Context, nc net.Conn) {
 		}
 		return nil // a stranger's connection is no failure of this node
 	})
-}
-
-func remoteAddr(nc net.Conn) netip.Addr {
-	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		return a.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
 }
 
 // dial carries out a dial that core decided.

@@ -206,6 +206,6 @@ func (e *Engine) Status() Status {
 	s.Dropped["breaches"] = e.dropped.breaches.Load()
 	s.Dropped["handshakes"] = e.dropped.handshakes.Load()
 	s.Dropped["records"] = e.dropped.records.Load()
-	s.Dropped["half_open"] = e.gate.Refused()
+	s.Dropped["half_open"], s.Dropped["too_often"] = e.gate.Refused()
 	return s
 }

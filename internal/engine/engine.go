@@ -135,6 +135,7 @@ type Engine struct {
 
 	lastLink atomic.Uint64
 	view     atomic.Pointer[core.View]
+	homes    atomic.Pointer[homes] // of the members of view
 	reigns   *reigns
 	dropped  counters
 
@@ -193,6 +194,7 @@ func New(cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e.view.Store(&core.View{Members: []core.Member{{Record: e.core.Self(), Self: true, Since: time.Now()}}})
+	e.homes.Store(&homes{})
 	return e, nil
 }
 

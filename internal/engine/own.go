@@ -169,6 +169,8 @@ func (e *Engine) report(c core.Change) {
 // show publishes a new view.
 func (e *Engine) show(v core.View) {
 	e.view.Store(&v)
+	h := homesOf(v)
+	e.homes.Store(&h)
 	pairs := make([]*exchange.Pair, 0, len(v.Members))
 	for _, m := range v.Members {
 		if !m.Self {

@@ -41,6 +41,8 @@ func play(role string) error {
 		return nil
 	case "idle":
 		return idle(args[0], args[1])
+	case "shake":
+		return shake(args[0], args[1])
 	case "drip":
 		return drip(args[0])
 	case "garbage":

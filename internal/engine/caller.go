@@ -1,0 +1,50 @@
+package engine
+
+import (
+	"net"
+	"net/netip"
+
+	"github.com/espial-go/espial/internal/core"
+	"github.com/espial-go/espial/internal/link"
+)
+
+// homes is where the members are to be found, without zones. It is never written again.
+type homes map[netip.Addr]bool
+
+// homesOf returns the addresses of the other members of a view.
+func homesOf(v core.View) homes {
+	h := homes{}
+	add := func(addr string) {
+		if ap, err := netip.ParseAddrPort(addr); err == nil {
+			h[ap.Addr().Unmap().WithZone("")] = true
+		}
+	}
+	for _, m := range v.Members {
+		if m.Self {
+			continue
+		}
+		add(m.Addr)
+		for _, a := range m.Record.Addrs {
+			add(a.Addr)
+		}
+	}
+	return h
+}
+
+// caller says where a connection comes from that somebody else dialled.
+func (e *Engine) caller(nc net.Conn) link.Caller {
+	from, to := hostAddr(nc.RemoteAddr()), hostAddr(nc.LocalAddr())
+	return link.Caller{
+		Addr:   from,
+		Own:    from.IsLoopback() || from.IsValid() && from == to,
+		Member: (*e.homes.Load())[from.WithZone("")],
+	}
+}
+
+// hostAddr returns the IP address of an end of a TCP connection; zero for any other.
+func hostAddr(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
