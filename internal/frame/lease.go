@@ -94,7 +94,7 @@ type LeaseAnswer struct {
 	Electorate  uint64            // of the sender, as in [LeaseRule]
 	Incarnation ident.Incarnation // as in the question
 	Number      uint64            // as in the question
-	Seen        ident.Term        // the highest term that the sender saw
+	Seen        ident.Term        // the sender grants no claim up to this term
 	Clock       uint64            // of the sender, in milliseconds since 1970
 	Wait        time.Duration     // asking again is of no use before; whole microseconds, at most 71 minutes
 }

@@ -46,12 +46,18 @@ type Conflict struct {
 	Surplus []ident.NodeID
 }
 
+// Keep asks the caller to write on disk that no new term is up to Term, to go on trying
+// until it succeeds or a later Keep asks for more, and to say so with [Election.Kept]. It
+// comes only with [Config.Durable], and nothing waits for it: there is half an hour.
+type Keep struct{ Term ident.Term }
+
 func (Send) action()       {}
 func (Leader) action()     {}
 func (Promoted) action()   {}
 func (Demoted) action()    {}
 func (QuorumLost) action() {}
 func (Conflict) action()   {}
+func (Keep) action()       {}
 
 // Cause says why a reign ended.
 type Cause string

@@ -36,7 +36,7 @@ const roundsKept = 4
 // if it does not, whatever the time.
 func (e *Election) standAt() (time.Time, bool) {
 	if e.phase != idle || !e.eligible || !e.fit || e.conflict.on() || !e.majority ||
-		!e.electorate.votes(e.self, e.eligible) {
+		!e.electorate.votes(e.self, e.eligible) || !e.reserved() {
 		return time.Time{}, false
 	}
 	// All of these may be past: the rank counts from when nothing else was in the way.
@@ -72,7 +72,7 @@ func (e *Election) poll() {
 	e.phase, e.term = polling, 0
 	e.begin()
 	e.deadline = e.now.Add(e.pace.patience)
-	e.replies = append(e.replies[:0], reply{from: e.self, yes: true, seen: e.seen, clock: e.clock(e.now)})
+	e.replies = append(e.replies[:0], reply{from: e.self, yes: true, seen: e.taken(), clock: e.clock(e.now)})
 	e.toVoters(e.ask())
 	e.weigh()
 }
@@ -81,8 +81,9 @@ func (e *Election) poll() {
 func (e *Election) claim() {
 	yes := slices.DeleteFunc(slices.Clone(e.replies), func(r reply) bool { return !r.yes })
 	term := nextTerm(yes)
-	if term <= e.seen || term > TermMax {
-		e.fail() // this node saw what it does not believe: others can do it
+	if term <= e.taken() || term > e.disk.kept {
+		e.reserve(term)
+		e.fail() // this node knows of what it does not believe: others can do it
 		return
 	}
 	e.phase, e.term = claiming, term

@@ -42,6 +42,8 @@ func (n *node) carryOut() {
 		case lease.Conflict:
 			n.log("is in conflict: %v", len(a.Surplus))
 			n.conflict = a.Surplus
+		case lease.Keep:
+			w.store(n, a.Term)
 		}
 	}
 	if term, until, ok := n.e.Lease(); ok != (n.reign != 0) || term != n.reign || ok && !n.e.Leading(until.Add(-1)) ||

@@ -25,7 +25,7 @@
 // has to arrive for a leader to stop: a paused, frozen or cut one finds its lease over in
 // the first instruction after it looks at the clock.
 //
-// Nothing is on disk. A node that starts, or that becomes eligible, neither grants nor
+// Votes are not on disk. A node that starts, or that becomes eligible, neither grants nor
 // stands for 1.1 leases; by then every vote that it may have given before is over.
 //
 // # How a leader is found
@@ -58,9 +58,20 @@
 // The term is the fencing token. It is the highest of what the granting majority saw, plus
 // one, and of their clocks in milliseconds since 1970; one that is more than 24 hours above
 // the median of them is not believed. Terms are unique and grow. A voter that restarts
-// forgets the terms that it saw and then relies on the clocks, unless the caller keeps
-// [Election.Seen] on disk: it writes it before it carries out the actions of the same call
-// and gives it back in [Config].
+// forgets the terms that it granted and then relies on the clocks, unless it has a disk.
+//
+// # What is on disk
+//
+// With [Config.Durable] a voter grants a claim only if its term is above the one that an
+// earlier life left on disk, and not above the one that is there now. A reign begins with
+// such votes of a majority, and two majorities share a voter, so whatever happened to
+// processes and clocks in between the later reign has the higher term. Votes for the
+// reign that there is, renewals, need no disk.
+//
+// The caller is asked to write a term that is an hour above the clock, with [Keep], when
+// half of the hour is used up. So elections never wait for the disk. A voter whose disk
+// takes nothing says no to every poll and claim, and does not stand, from when the hour is
+// over; at the start it does so at once.
 //
 // # Links
 //

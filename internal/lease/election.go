@@ -51,8 +51,12 @@ type Config struct {
 	// Ineligible says that this node must not lead; with Quorum it has no vote either.
 	Ineligible bool
 
-	// Seen is what [Election.Seen] returned when it was last kept on disk. Zero without.
-	Seen ident.Term
+	// Durable says that the caller does what [Keep] asks for and tells it with
+	// [Election.Kept]. Until then this node gives no vote.
+	Durable bool
+
+	// Kept is the term on disk from an earlier life: no new one is up to it. Zero without.
+	Kept ident.Term
 }
 
 // phase says what the node is about.
@@ -79,6 +83,7 @@ type Election struct {
 	wall    time.Duration // from that time to the time of day
 	guarded time.Time     // before, the node neither grants nor stands
 	seen    ident.Term    // highest term seen
+	disk    disk          // up to which terms votes may have been given, and may be
 	vote    vote          // the last one that this node granted
 	known   reign         // the last leader that it knew
 
@@ -128,7 +133,7 @@ func New(now time.Time, c Config) (*Election, error) {
 		fit:         true,
 		now:         now,
 		guarded:     now.Add(p.guard),
-		seen:        min(c.Seen, TermMax),
+		disk:        newDisk(c.Durable, c.Kept),
 		foreign:     map[ident.NodeID]bool{},
 	}, nil
 }
@@ -271,9 +276,6 @@ func (e *Election) Lease() (term ident.Term, until time.Time, ok bool) {
 	return e.term, e.until, true
 }
 
-// Seen returns the highest term that this node saw; see the package on what it is for.
-func (e *Election) Seen() ident.Term { return e.seen }
-
 // Tick does what is due.
 func (e *Election) Tick(now time.Time) {
 	e.enter(now)
@@ -312,6 +314,9 @@ func (e *Election) Next() (at time.Time, ok bool) {
 	if e.conflict.changed() {
 		sooner(e.conflict.since.Add(e.pace.lease))
 	}
+	if t, due := e.reserveAt(); due {
+		sooner(t)
+	}
 	return at, ok
 }
 
@@ -335,4 +340,5 @@ func (e *Election) enter(now time.Time) {
 	if e.known.expires() && !e.now.Before(e.known.until) {
 		e.forget()
 	}
+	e.reserve(e.taken())
 }

@@ -167,7 +167,7 @@ func TestTerms(t *testing.T) {
 		{"a clock beyond every term", 0, 0, math.MaxUint64, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newElection(t, lease.Config{Electorate: lease.Quorum(3), Seen: tt.seen})
+			s := newElection(t, lease.Config{Electorate: lease.Quorum(3), Kept: tt.seen})
 			s.e.SetWall(s.now, s.now.Add(tt.wall))
 			s.e.View(s.now, members(1, 2, 3))
 			s.pass(1100 * time.Millisecond)

@@ -47,7 +47,7 @@ type Answer struct {
 	Electorate  uint64
 	Incarnation ident.Incarnation // as in the question
 	Number      uint64            // as in the question
-	Seen        ident.Term        // the highest term that the sender saw
+	Seen        ident.Term        // the sender grants no claim up to this term
 	Clock       uint64            // its clock, in milliseconds since 1970
 	Wait        time.Duration     // asking again is of no use before; 0 says nothing
 }

@@ -188,6 +188,9 @@ func TestChaosFindsMistakes(t *testing.T) {
 				}
 			}
 		}},
+		{"clocks that are wrong, and no disk", func(w *world) { w.wild = 10 * time.Hour }},
+		{"a voter that does not wait for its disk", func(w *world) { onDisk(w); w.store = (*node).hurry }},
+		{"a disk that forgets", func(w *world) { onDisk(w); w.store = (*node).forget }},
 		{"a release that was not said", func(w *world) {
 			w.tamper = func(m *lease.Message) {
 				if a, ok := (*m).(lease.Ask); ok && a.Kind != lease.Renew {

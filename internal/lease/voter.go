@@ -53,7 +53,7 @@ func (e *Election) asked(from ident.NodeID, a Ask) {
 	}
 	e.send(from, Answer{
 		Granted: ok, Electorate: e.electorate.Tag(), Incarnation: a.Incarnation, Number: a.Number,
-		Seen: e.seen, Clock: e.clock(e.now), Wait: wait,
+		Seen: e.taken(), Clock: e.clock(e.now), Wait: wait,
 	})
 }
 
@@ -75,11 +75,11 @@ func (e *Election) judge(from ident.NodeID, a Ask) (wait time.Duration, ok bool)
 		if k := e.known; k.expires() && k.id != from && k.term != a.After {
 			return k.until.Sub(e.now), false // its vote is free, but there is a leader
 		}
-		return 0, true
+		return 0, e.reserved()
 	case a.Kind == Renew:
 		return 0, a.Term >= e.seen
 	default:
-		return 0, a.Term > e.seen
+		return 0, e.allows(a.Term)
 	}
 }
 

@@ -20,12 +20,15 @@ type world struct {
 	rand    *rand.Rand
 	lease   time.Duration
 	rule    lease.Electorate
-	rates   [2]int64                // of the clocks above real time, in millionths
-	slow    time.Duration           // longest latency
-	plant   func(e *lease.Election) // plants a bug in each new election
-	tamper  func(m *lease.Message)  // plants a bug in what is sent, or looks at it
-	crowd   bool                    // more run than the electorate allows: two may lead
-	now     time.Duration           // real, since the beginning
+	rates   [2]int64                    // of the clocks above real time, in millionths
+	slow    time.Duration               // longest latency
+	plant   func(e *lease.Election)     // plants a bug in each new election
+	tamper  func(m *lease.Message)      // plants a bug in what is sent, or looks at it
+	crowd   bool                        // more run than the electorate allows: two may lead
+	durable bool                        // nodes have disks, and then their clocks may say anything
+	wild    time.Duration               // a time of day is so wrong at most, anew at each start
+	store   func(n *node, t ident.Term) // what a node does to keep a term
+	now     time.Duration               // real, since the beginning
 	nodes   []*node
 	voters  int        // the nodes from this one on are ineligible; 0 for none
 	cuts    [8][8]bool // one way, by sender and receiver
@@ -52,6 +55,8 @@ type node struct {
 	join       uint64
 	dead       bool
 	ineligible bool
+	disk       ident.Term    // what is written
+	full       bool          // it takes nothing
 	paused     time.Duration // until then
 	trap       int           // 1 + the kind of question after which it pauses, or 0
 	backlog    []func()
@@ -103,7 +108,7 @@ func name(i int) ident.NodeID { return ident.NodeID{byte(i * 101), 1, byte(i)} }
 func newWorld(seed uint64, n int, rule lease.Electorate, l time.Duration) *world {
 	return &world{
 		rand: rand.New(rand.NewPCG(seed, uint64(n))), lease: l, rule: rule, rates: [2]int64{-10_000, 10_000},
-		slow: 5 * time.Millisecond, terms: map[ident.Term]int{},
+		slow: 5 * time.Millisecond, terms: map[ident.Term]int{}, store: (*node).write,
 		nodes: make([]*node, n),
 	}
 }
@@ -141,8 +146,12 @@ func (n *node) start() {
 	w.joins++
 	n.join, n.links, n.view, n.backlog = w.joins, map[int]*link{}, map[int]bool{}, nil
 	n.leader, n.reign, n.conflict, n.heard = lease.Leader{}, 0, nil, map[int]time.Duration{}
+	if w.wild > 0 {
+		n.wall = w.draw(-w.wild, w.wild)
+	}
 	e, err := lease.New(n.clock(), lease.Config{
 		Self: n.id, Incarnation: n.inc, Electorate: w.rule, Lease: w.lease, Ineligible: n.ineligible,
+		Durable: w.durable, Kept: n.disk,
 	})
 	if err != nil {
 		panic(err)
