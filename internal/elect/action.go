@@ -27,9 +27,10 @@ type Ask struct {
 // Leader reports that somebody else leads, or the same node under a new term. A zero ID
 // says that nobody does, and Term is then the last one.
 type Leader struct {
-	ID    ident.NodeID
-	Term  ident.Term
-	Cause Cause
+	ID          ident.NodeID
+	Incarnation ident.Incarnation // of ID
+	Term        ident.Term
+	Cause       Cause
 }
 
 // Promoted reports that this node leads from now on. The [Leader] of its term came

@@ -90,7 +90,7 @@ func (c *checker) report(p *process, a elect.Action) {
 		if a.ID.IsZero() {
 			return
 		}
-		if a.Term < p.follow || a.Term == p.follow && a.ID != p.leader {
+		if a.Term < p.follow || a.Term == p.follow && !p.leader.IsZero() && a.ID != p.leader {
 			c.fail("L3", "%d follows %v at term %d after %v at %d", p.slot, a.ID.Short(), a.Term, p.leader.Short(), p.follow)
 		}
 		p.follow, p.leader = a.Term, a.ID

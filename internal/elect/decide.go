@@ -83,11 +83,17 @@ func (e *Election) meet(r Reign) {
 		e.act(Leader{Term: e.held.Term, Cause: Merged})
 		e.held.Term = max(e.held.Term, r.Term) // so that the winner goes on under a new term
 	}
-	if r.Term <= e.held.Term && !r.is(e.held) {
+	if e.falls(r) {
 		e.awaited = r // its term must rise, or terms would fall here
 		return
 	}
 	e.follow(r)
+}
+
+// falls reports whether following r is not a step to a higher term. Only a reign that goes
+// on has the same one: of an earlier life its incarnation is known.
+func (e *Election) falls(r Reign) bool {
+	return r.Term < e.held.Term || r.Term == e.held.Term && r.Incarnation != e.held.Incarnation
 }
 
 // follow makes r the reign that this node follows.
@@ -115,7 +121,7 @@ func (e *Election) follow(r Reign) {
 		}
 	}
 	e.hold(r)
-	e.act(Leader{ID: r.Leader, Term: r.Term, Cause: cause})
+	e.tell(r, cause)
 }
 
 // accept takes the leadership that another leader handed to this node, or passes it on.
@@ -127,7 +133,7 @@ func (e *Election) accept(r Reign) {
 	case e.Leading(): // on another seat, so there is no promotion
 		old := e.held.Term
 		e.hold(r)
-		e.act(Leader{ID: e.self, Term: r.Term, Cause: Merged})
+		e.tell(r, Merged)
 		e.act(Renewed{Old: old, New: r.Term})
 	case e.me().able():
 		e.lead(r, Handed)
@@ -141,8 +147,13 @@ func (e *Election) accept(r Reign) {
 func (e *Election) lead(r Reign, cause Cause) {
 	e.resigned = false
 	e.hold(r)
-	e.act(Leader{ID: e.self, Term: r.Term, Cause: cause})
+	e.tell(r, cause)
 	e.act(Promoted{Term: r.Term, Token: r.Term})
+}
+
+// tell reports who leads.
+func (e *Election) tell(r Reign, cause Cause) {
+	e.act(Leader{ID: r.Leader, Incarnation: r.Incarnation, Term: r.Term, Cause: cause})
 }
 
 func (e *Election) hold(r Reign) {
@@ -170,7 +181,7 @@ func (e *Election) reign() {
 	old := e.held.Term
 	e.seen++
 	e.held.Term = e.seen
-	e.act(Leader{ID: e.self, Term: e.held.Term, Cause: Merged})
+	e.tell(e.held, Merged)
 	e.act(Renewed{Old: old, New: e.held.Term})
 }
 
@@ -201,7 +212,7 @@ func (e *Election) name(v *voter, cause Cause) {
 	}
 	r := Reign{Leader: v.ID, Incarnation: v.Incarnation, Seat: e.held.Seat, Term: e.seen + 1}
 	e.hold(r)
-	e.act(Leader{ID: r.Leader, Term: r.Term, Cause: Handed})
+	e.tell(r, Handed)
 }
 
 // word returns what this node says now.

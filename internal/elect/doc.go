@@ -32,6 +32,11 @@
 // cannot follow a leader for that reason waits and says so, which is passed on until it
 // reaches the leader, and the leader raises its term.
 //
+// Across lives terms grow where the caller keeps the last [Leader] on disk and gives it back
+// in [Config]: a node that starts tells the others of that term, and waits for a leader
+// with a lower one to rise. The reign that it followed may have gone on meanwhile; then it
+// is the same incarnation under the same term, and nothing changes.
+//
 // Who is asked to take over, by [Election.Promote] or by [Election.Resign], sits on the
 // seat of who asks: [Seat] is the join number and ID of the member that was elected. Of
 // two leaders that meet, the one with the lower seat goes on. The other one steps down

@@ -43,9 +43,9 @@ type Config struct {
 	Self        ident.NodeID      // this node
 	Incarnation ident.Incarnation // of this node
 
-	// Seen is the highest term known from an earlier life, if it was kept; terms go on
-	// from there.
-	Seen ident.Term
+	// Kept is the last reign that an earlier life followed, as far as it was kept on disk:
+	// Term and Incarnation. This life follows no earlier one. Zero without.
+	Kept Reign
 }
 
 // Election is one election at one node. After every call its actions are in
@@ -77,13 +77,15 @@ type Election struct {
 // no join number, eligible and fit.
 func New(now time.Time, c Config) *Election {
 	self := Voter{ID: c.Self, Incarnation: c.Incarnation, Eligible: true}
+	kept := Reign{Incarnation: c.Kept.Incarnation, Term: min(c.Kept.Term, TermMax)}
 	return &Election{
 		self:     c.Self,
 		view:     newView([]Voter{self}, view{}),
 		founding: now.Add(Founding),
 		changed:  now,
 		vacant:   now,
-		seen:     min(c.Seen, TermMax),
+		held:     kept,
+		seen:     kept.Term,
 		eligible: true, fit: true,
 	}
 }

@@ -168,7 +168,7 @@ func TestFounding(t *testing.T) {
 	})
 	t.Run("terms go on from those that were kept", func(t *testing.T) {
 		s := newScript(t, "m1")
-		s.e = elect.New(s.start, elect.Config{Self: name('m'), Incarnation: incOf('m'), Seen: 41})
+		s.e = elect.New(s.start, elect.Config{Self: name('m'), Incarnation: incOf('m'), Kept: elect.Reign{Term: 41}})
 		s.to(2000).want("say", "2000 leader m 42 elected", "2000 promoted 42")
 	})
 	t.Run("a newcomer follows who is there, also if it has the lowest ID", func(t *testing.T) {

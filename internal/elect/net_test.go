@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/espial-go/espial/internal/elect"
 )
 
 // event is something that happens at one process, or to the world if it has none.
@@ -64,6 +66,8 @@ type world struct {
 	relink     time.Duration // a link is up so long after it can be, at most
 	loss       int           // per cent of the segments
 	bug        bug
+	durable    bool                // a process that is started in a slot has the disk of the last one
+	disks      map[int]elect.Reign // by slot: the last one that was followed
 	check      *checker
 	trace      hash.Hash64 // of all actions, if not nil
 }
@@ -72,6 +76,7 @@ func newWorld(seed uint64, n int) *world {
 	w := &world{
 		start: time.Unix(1_000_000, 0), rand: rand.New(rand.NewPCG(seed, 0)), slots: make([]*process, n),
 		links: map[pair]*link{}, dialing: map[pair]bool{}, cut: map[pair]bool{}, relink: 1500 * time.Millisecond,
+		disks: map[int]elect.Reign{},
 	}
 	w.now = w.start
 	w.check = &checker{w: w}

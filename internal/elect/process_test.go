@@ -46,9 +46,14 @@ func (w *world) boot(slot int) *process {
 
 func (w *world) bootAs(slot int, id ident.NodeID) *process {
 	w.incs++
+	if !w.durable {
+		delete(w.disks, slot)
+	}
 	p := &process{
-		w: w, slot: slot, id: id, inc: ident.Incarnation(w.incs), able: true, fit: true,
-		e:      elect.New(w.now, elect.Config{Self: id, Incarnation: ident.Incarnation(w.incs)}),
+		w: w, slot: slot, id: id, inc: ident.Incarnation(w.incs), able: true, fit: true, follow: w.disks[slot].Term,
+		e: elect.New(w.now, elect.Config{
+			Self: id, Incarnation: ident.Incarnation(w.incs), Kept: w.disks[slot],
+		}),
 		listed: map[int]*process{}, joins: map[int]uint64{}, absent: map[int]time.Time{}, sent: map[int64]int{},
 	}
 	w.slots[slot] = p
@@ -177,6 +182,9 @@ func (p *process) act(a elect.Action) {
 			}
 		})
 	default:
+		if l, ok := a.(elect.Leader); ok && !l.ID.IsZero() {
+			w.disks[p.slot] = elect.Reign{Term: l.Term, Incarnation: l.Incarnation}
+		}
 		w.check.report(p, w.bug.spoil(p, a))
 	}
 }
