@@ -32,6 +32,16 @@ type Hold struct {
 	Until time.Time
 }
 
+// Keep asks the caller to write Mark on disk as that of an election, in the place of an
+// earlier one, to go on trying until it succeeds or a later Keep comes, and to say so with
+// [Council.Kept]. Where a majority votes, nothing else need wait for it: a node whose disk
+// takes nothing gives no vote, sooner or later. In the Available mode it comes before the
+// reign of Mark is told, and is the better for being carried out first.
+type Keep struct {
+	Election string
+	Mark     Mark
+}
+
 // Report tells the user what happened in an election. Which fields are set depends on the
 // kind.
 type Report struct {
@@ -63,6 +73,7 @@ type Report struct {
 
 func (Send) action()   {}
 func (Hold) action()   {}
+func (Keep) action()   {}
 func (Report) action() {}
 
 // Kind says what a [Report] is about.

@@ -20,6 +20,7 @@ type available struct {
 	self ident.NodeID
 	e    *elect.Election
 	held ident.Term // the term of the last Hold
+	disk disk
 
 	foreign  []ident.NodeID // by ascending ID
 	since    time.Time      // when foreign changed last
@@ -27,10 +28,13 @@ type available struct {
 	reports  []Action
 }
 
-func newAvailable(now time.Time, name string, self ident.NodeID, inc ident.Incarnation) *available {
+func newAvailable(now time.Time, name string, self Member, d disk) *available {
 	return &available{
-		name: name, self: self,
-		e: elect.New(now, elect.Config{Self: self, Incarnation: inc}),
+		name: name, self: self.ID, disk: d,
+		e: elect.New(now, elect.Config{
+			Self: self.ID, Incarnation: self.Incarnation,
+			Kept: elect.Reign{Term: d.mark.Term, Incarnation: d.mark.Leader},
+		}),
 	}
 }
 
@@ -79,6 +83,7 @@ func (a *available) resign(now time.Time) error                  { return a.e.Re
 func (a *available) setEligible(now time.Time, eligible bool)    { a.e.SetEligible(now, eligible) }
 func (a *available) setFit(now time.Time, fit bool)              { a.e.SetFit(now, fit) }
 func (a *available) setWall(time.Time, time.Time)                {} // no clock is involved
+func (a *available) kept(time.Time, Mark)                        {} // nothing waits for a disk
 
 func (a *available) receive(now time.Time, from ident.NodeID, f frame.Frame) {
 	switch f := f.(type) {
@@ -103,6 +108,7 @@ func (a *available) take() []Action {
 			}})
 		case elect.Leader:
 			cause = act.Cause
+			acts = append(acts, a.keep(act)...)
 			if act.ID == a.self && a.held != 0 {
 				acts = append(acts, a.hold(act.Term)) // goes on under a new term
 			}
@@ -122,6 +128,16 @@ func (a *available) take() []Action {
 		}
 	}
 	return acts
+}
+
+// keep returns what to write before l is told, so that it is on its way first.
+func (a *available) keep(l elect.Leader) []Action {
+	m := Mark{Term: l.Term, Leader: l.Incarnation}
+	if !a.disk.durable || l.ID.IsZero() || m == a.disk.mark {
+		return nil
+	}
+	a.disk.mark = m
+	return []Action{Keep{Election: a.name, Mark: m}}
 }
 
 func (a *available) hold(t ident.Term) Hold {

@@ -2,6 +2,7 @@ package council
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,20 @@ type Config struct {
 
 	// Eligible says that this node may lead, until a [Council.View] says it.
 	Eligible bool
+
+	// Kept is what is on disk of elections, by name. Nil says that there is no disk: then
+	// there is no [Keep], and nothing waits for one.
+	Kept map[string]Mark
+}
+
+// Mark is what a node keeps on disk of an election, so that its terms grow over all lives.
+type Mark struct {
+	// Term is the one that later reigns must be above. With a majority it is ahead of what
+	// was in use.
+	Term ident.Term
+
+	// Leader is the incarnation that led in Term, which may go on. Zero with a majority.
+	Leader ident.Incarnation
 }
 
 // Reign is a leader and its term.
@@ -42,7 +57,8 @@ type election struct {
 // [Council.Take] and its next wake-up is in [Council.Next].
 type Council struct {
 	me        Member
-	peers     []*peer // by ID
+	kept      map[string]Mark // nil without a disk
+	peers     []*peer         // by ID
 	index     map[ident.NodeID]*peer
 	elections []*election // by name
 	clock     clock
@@ -54,7 +70,10 @@ type clock struct{ now, wall time.Time }
 
 // New returns a council without an election, at a node that is alone.
 func New(c Config) *Council {
-	return &Council{me: Member{ID: c.Self, Incarnation: c.Incarnation, Eligible: c.Eligible}}
+	return &Council{
+		me:   Member{ID: c.Self, Incarnation: c.Incarnation, Eligible: c.Eligible},
+		kept: maps.Clone(c.Kept),
+	}
 }
 
 // Open begins to take part in an election; the empty name is that of the default one. It
@@ -97,11 +116,12 @@ func (c *Council) Open(now time.Time, name string, m Mode) error {
 
 func (c *Council) newElection(now time.Time, name string, m Mode) (*election, error) {
 	e := &election{name: name, mode: m, willing: true}
+	d := disk{durable: c.kept != nil, mark: c.kept[name]}
 	if m.available() {
-		e.machine = newAvailable(now, name, c.me.ID, c.me.Incarnation)
+		e.machine = newAvailable(now, name, c.me, d)
 		return e, nil
 	}
-	l, err := newLeased(now, name, c.me, m)
+	l, err := newLeased(now, name, c.me, m, d)
 	if err != nil {
 		return nil, err
 	}
@@ -272,6 +292,15 @@ func (c *Council) SetWall(now, wall time.Time) {
 	c.clock = clock{now: now, wall: wall}
 	for _, e := range c.elections {
 		e.machine.setWall(now, wall)
+	}
+}
+
+// Kept hears that m is on disk, as a [Keep] of the election asked for. It does nothing if
+// the election is not open.
+func (c *Council) Kept(now time.Time, name string, m Mark) {
+	if e, err := c.election(name); err == nil {
+		e.machine.kept(now, m)
+		c.collect(e)
 	}
 }
 

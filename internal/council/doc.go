@@ -14,6 +14,7 @@
 //		switch a := a.(type) {
 //		case council.Send:   // write a.Frame to the link with a.To, or to all
 //		case council.Hold:   // this node leads until then, or does not
+//		case council.Keep:   // write a.Mark on disk, then call Kept
 //		case council.Report: // tell the user
 //		}
 //	}
@@ -40,10 +41,18 @@
 // affair of internal/lease. The first word of a member about an election settles its mode
 // for this incarnation.
 //
+// # The disk
+//
+// With [Config.Kept] terms grow over all lives of a node. In the Available mode the last
+// reign that it followed is written when it begins; a node that starts waits for a leader
+// with a lower term to rise. With a majority room is made on disk an hour ahead, and a node
+// votes only where there is: see the package lease.
+//
 // # Order
 //
 // Reports come as the machines give them: a demotion before the new leader, and the new
-// leader before a promotion. A [Hold] comes before what it changes is reported.
+// leader before a promotion. A [Hold] comes before what it changes is reported, and a [Keep]
+// before what it is for.
 //
 // The package is pure: no goroutine, lock, clock, socket or randomness. A Council belongs
 // to one goroutine. Its memory is that of the member list and of at most 2 ×

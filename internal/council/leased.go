@@ -17,13 +17,14 @@ type leased struct {
 	held Hold // the last one
 }
 
-func newLeased(now time.Time, name string, self Member, m Mode) (*leased, error) {
+func newLeased(now time.Time, name string, self Member, m Mode, d disk) (*leased, error) {
 	electorate, err := m.electorate()
 	if err != nil {
 		return nil, err
 	}
 	e, err := lease.New(now, lease.Config{
 		Self: self.ID, Incarnation: self.Incarnation, Electorate: electorate, Lease: m.Lease,
+		Durable: d.durable, Kept: d.mark.Term,
 	})
 	if err != nil {
 		return nil, err
@@ -48,6 +49,7 @@ func (l *leased) resign(now time.Time) error                  { return l.e.Resig
 func (l *leased) setEligible(now time.Time, eligible bool)    { l.e.SetEligible(now, eligible) }
 func (l *leased) setFit(now time.Time, fit bool)              { l.e.SetFit(now, fit) }
 func (l *leased) setWall(now, wall time.Time)                 { l.e.SetWall(now, wall) }
+func (l *leased) kept(now time.Time, m Mark)                  { l.e.Kept(now, m.Term) }
 func (l *leased) tick(now time.Time)                          { l.e.Tick(now) }
 func (l *leased) next() (time.Time, bool)                     { return l.e.Next() }
 
@@ -79,6 +81,8 @@ func (l *leased) take() []Action {
 			})
 		case lease.QuorumLost:
 			acts = append(acts, Report{Election: l.name, Kind: QuorumLost, Have: act.Have, Need: act.Need})
+		case lease.Keep:
+			acts = append(acts, Keep{Election: l.name, Mark: Mark{Term: act.Term}})
 		case lease.Conflict:
 			acts = append(acts, Report{Election: l.name, Kind: ElectorateConflict, Surplus: act.Surplus})
 		}

@@ -24,11 +24,18 @@ type machine interface {
 	setEligible(now time.Time, eligible bool)
 	setFit(now time.Time, fit bool)
 	setWall(now, wall time.Time)
+	kept(now time.Time, m Mark)
 	tick(now time.Time)
 	next() (time.Time, bool)
 
 	// take returns the actions since the last take.
 	take() []Action
+}
+
+// disk is what a machine knows of the disk at its start.
+type disk struct {
+	durable bool // there is one
+	mark    Mark
 }
 
 // subject returns the election that f is about, and whether it is a frame of a majority

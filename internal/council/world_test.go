@@ -40,6 +40,7 @@ type world struct {
 	packets   []packet        // by time
 	incs      ident.Incarnation
 	exclusive []string // elections in which at most one may lead
+	durable   bool     // nodes have disks
 }
 
 // node is one council and what it said.
@@ -52,6 +53,7 @@ type node struct {
 	c        *council.Council // nil if it does not run
 	log      []string         // reports and holds
 	hold     map[string]council.Hold
+	disk     map[string]council.Mark // outlives x
 	sent     int
 }
 
@@ -61,7 +63,7 @@ func newWorld(t *testing.T, n int) *world {
 	start := time.Unix(1_700_000_000, 0)
 	w := &world{t: t, start: start, now: start, down: map[pair]bool{}, blind: map[pair]bool{}, links: map[pair]uint64{}}
 	for i := range n {
-		x := &node{w: w, slot: i, id: idOf(i), eligible: true}
+		x := &node{w: w, slot: i, id: idOf(i), eligible: true, disk: map[string]council.Mark{}}
 		w.nodes = append(w.nodes, x)
 		x.boot()
 	}
@@ -77,7 +79,12 @@ func (x *node) boot() {
 	x.w.incs++
 	x.inc = x.w.incs
 	x.hold = map[string]council.Hold{}
-	x.c = council.New(council.Config{Self: x.id, Incarnation: x.inc, Eligible: x.eligible})
+	c := council.Config{Self: x.id, Incarnation: x.inc, Eligible: x.eligible}
+	if x.w.durable {
+		c.Kept = x.disk
+	}
+	x.c = council.New(c)
+	x.c.SetWall(x.w.now, x.w.now)
 }
 
 // stop ends x without a word.
@@ -240,6 +247,13 @@ func (x *node) carry() {
 			}
 			x.hold[a.Election] = a
 			w.checkAlone(a.Election)
+		case council.Keep:
+			if last := x.disk[a.Election]; !w.durable || a.Mark.Term <= last.Term {
+				w.t.Errorf("node %d: %+v after %+v, disks: %t", x.slot, a, last, w.durable)
+			}
+			x.disk[a.Election] = a.Mark
+			x.c.Kept(w.now, a.Election, a.Mark)
+			defer x.carry()
 		case council.Report:
 			x.note("%s", w.text(a))
 		}
