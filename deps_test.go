@@ -44,6 +44,7 @@ var layers = map[string][]string{
 		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
 		"internal/admission", "internal/core",
 	},
+	"internal/disk":      {"internal/ident", "internal/council"},
 	"internal/memnet":    {},
 	"internal/link":      {"internal/ident", "internal/frame", "internal/admission"},
 	"internal/multicast": {"internal/ident", "internal/packet"},
