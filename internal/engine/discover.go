@@ -140,6 +140,9 @@ func (e *Engine) Changes(ctx context.Context) *Feed {
 				first = append(first, Change{Change: core.Change{Kind: core.AddedNode, At: now, Member: m}})
 			}
 		}
+		if e.diskErr != nil {
+			first = append(first, e.diskDown(now))
+		}
 		return e.hub.add(first)
 	})
 	if err != nil {
@@ -177,6 +180,7 @@ func (e *Engine) Drain(ctx context.Context) error {
 type Status struct {
 	Members, Peers             int
 	Multicast, Queues, Dropped map[string]uint64
+	DiskError                  string // why marks cannot be written; empty if they can
 }
 
 // Status returns figures on the node.
@@ -188,6 +192,9 @@ func (e *Engine) Status() Status {
 			if m.Link != 0 { // not every link has its member listed, and one that rotates has two
 				s.Peers++
 			}
+		}
+		if e.diskErr != nil {
+			s.DiskError = e.diskErr.Error()
 		}
 		if e.cfg.Beacons != nil {
 			s.Multicast = e.cfg.Beacons.Status()

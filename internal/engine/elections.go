@@ -189,6 +189,7 @@ func (e *Engine) current(h *handler) bool {
 // vote carries out what the council decided.
 func (e *Engine) vote() {
 	acts := e.council.Take()
+	e.keepFirst(acts)
 	e.publishReigns(acts)
 	for _, a := range acts {
 		switch a := a.(type) {

@@ -80,6 +80,12 @@ type Config struct {
 	// Mode is the one of the default election.
 	Mode council.Mode
 
+	// Kept is what an earlier life of this node left on disk of its elections; nil for no
+	// disk. Keep puts marks there, whatever is there of their elections. It is called by
+	// one goroutine and may take its time, for which the end of Run then waits.
+	Kept map[string]council.Mark
+	Keep func(marks map[string]council.Mark) error
+
 	// Awake is a clock that goes on while the machine sleeps, with any beginning.
 	// Default [AwakeClock].
 	Awake func() time.Time
@@ -108,6 +114,8 @@ const (
 	NoteListening             // the node takes links
 	NoteInDoubt               // a session ended with messages unacknowledged
 	NoteElection              // Change.Report says what
+	NoteDiskDown              // marks of elections cannot be written; Change.Reason says why
+	NoteDiskUp                // they can again
 )
 
 // Engine runs one node.
@@ -123,6 +131,7 @@ type Engine struct {
 	gate     link.Gate
 	filters  atomic.Int64 // calls of Judge that run
 	throttle throttle
+	keeper   *keeper
 	group    *errgroup.Group // set by Run, before anything uses it
 
 	// Owned by the owner goroutine.
@@ -132,6 +141,7 @@ type Engine struct {
 	links   map[core.LinkID]*peerLink
 	refused map[ident.NodeID]core.Rejection // by others, at most refusedMax
 	leaving bool
+	diskErr error // why marks of elections cannot be written, nil if they can
 
 	lastLink atomic.Uint64
 	view     atomic.Pointer[core.View]
@@ -165,7 +175,7 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("engine: draw an incarnation: %w", err)
 	}
 	e := &Engine{
-		cfg: cfg, inc: inc, identity: identity, hub: newHub(), reigns: newReigns(),
+		cfg: cfg, inc: inc, identity: identity, hub: newHub(), reigns: newReigns(), keeper: newKeeper(),
 		inputs: make(chan input, inputsMax), poke: make(chan struct{}, 1), ended: make(chan struct{}),
 		links: map[core.LinkID]*peerLink{}, refused: map[ident.NodeID]core.Rejection{},
 	}
@@ -189,7 +199,10 @@ func New(cfg Config) (*Engine, error) {
 			Linked: e.linked, Nonce: newNonce,
 		}, newRand())
 	}
-	e.council = council.New(council.Config{Self: cfg.Key.ID(), Incarnation: inc, Eligible: !cfg.Ineligible})
+	e.council = council.New(council.Config{
+		Self: cfg.Key.ID(), Incarnation: inc, Eligible: !cfg.Ineligible, Kept: cfg.Kept,
+	})
+	e.council.SetWall(cfg.Awake(), time.Now())
 	if err := e.council.Open(cfg.Awake(), "", cfg.Mode); err != nil {
 		return nil, err
 	}
@@ -248,6 +261,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	})
 	if e.cfg.Beacons != nil {
 		group.Go(func() error { return e.listenBeacons(gctx) })
+	}
+	if e.cfg.Keep != nil {
+		group.Go(func() error { return e.keep(gctx) })
 	}
 	err := group.Wait()
 	e.exchange.Close()
