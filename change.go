@@ -32,6 +32,9 @@ const (
 	Demotion   Kind = "demotion"           // this node leads no more; Cause says why
 	QuorumLost Kind = "espial.quorum_lost" // less than a majority of a [Quorum] is there
 
+	DiskDown Kind = "espial.disk_down" // [Config.StateDir] cannot be written; Reason says why
+	DiskUp   Kind = "espial.disk_up"   // it can again
+
 	// ElectorateConflict: Surplus says which members do not fit a [Quorum]; none when
 	// the conflict is over.
 	ElectorateConflict Kind = "espial.electorate_conflict"
@@ -54,7 +57,7 @@ type Change struct {
 	Source  string    // AddedNode: the first source that named the member here
 	By      string    // NodeRejected: self or peer
 	Code    string    // NodeRejected: filter, cluster, version, cipher, name …
-	Reason  string    // NodeRejected: its words; may be remote text, so quote it for a terminal
+	Reason  string    // NodeRejected: its words, remote text to be quoted for a terminal; DiskDown: why
 	Addrs   []string  // Listening: where the node takes links
 	Control string    // Listening: the path of the control socket, if there is one
 	Present []NodeID  // Split: who still answers, this node included

@@ -50,6 +50,14 @@ type Config struct {
 	// file mode 0600 or stricter. Default: a new key at each start.
 	KeyFile string
 
+	// StateDir is a folder in which the node keeps the terms of its elections, so that tokens
+	// go on growing when all nodes stop and start again. Each node has one of its own; it is
+	// made, with mode 0700, unless it exists. One that is in use, damaged, of another
+	// cluster or cannot be written is an error of Start. If it cannot be written later,
+	// [DiskDown] says so, and within an hour the node stops voting in elections with
+	// [Quorum] and [Voters]. Default: nothing is kept.
+	StateDir string
+
 	// Metadata is told to every member, at most 256 pairs and 16 KiB in all;
 	// [Node.SetMetadata] changes it. Whoever answers an address that this node dials
 	// sees it too, before anybody is admitted: keep secrets out of it.

@@ -54,7 +54,7 @@ func tooLarge(size, limit int) error {
 // words returns what an error from inside says, without the names of our packages, which
 // are not the reader's.
 func words(err error) string {
-	return strings.NewReplacer("council: ", "", "engine: ", "", "glob: ", "", "ident: ", "",
+	return strings.NewReplacer("council: ", "", "disk: ", "", "engine: ", "", "glob: ", "", "ident: ", "",
 		"lease: ", "", "multicast: ", "").Replace(err.Error())
 }
 
@@ -141,6 +141,10 @@ func (n *Node) change(c engine.Change) Change {
 		return Change{Kind: InDoubt, At: c.At, Member: member(c.Member), Count: c.Count}
 	case engine.NoteElection:
 		return electionChange(c)
+	case engine.NoteDiskDown:
+		return Change{Kind: DiskDown, At: c.At, Reason: c.Reason}
+	case engine.NoteDiskUp:
+		return Change{Kind: DiskUp, At: c.At}
 	case engine.NoteNone:
 	}
 	out := Change{

@@ -66,7 +66,8 @@ var layers = map[string][]string{
 		"internal/ident", "internal/glob", "internal/frame", "internal/packet",
 		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
 		"internal/admission", "internal/mailbox", "internal/core", "internal/council",
-		"internal/link", "internal/multicast", "internal/exchange", "internal/engine", "internal/control",
+		"internal/disk", "internal/link", "internal/multicast", "internal/exchange", "internal/engine",
+		"internal/control",
 	},
 
 	// Hosts and faults of one machine, for tests only: no other package may name it.

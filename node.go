@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/espial-go/espial/internal/control"
+	"github.com/espial-go/espial/internal/disk"
 	"github.com/espial-go/espial/internal/engine"
 )
 
@@ -26,6 +27,7 @@ type Node struct {
 	started time.Time
 	control string // path of the control socket, "" if there is none
 	socket  *control.Server
+	store   *disk.Store // nil without Config.StateDir
 
 	topic atomic.Pointer[string] // the last one that was checked: events come in droves
 	turn  atomic.Uint64          // of [Target.One]
@@ -196,24 +198,26 @@ func (n *Node) Status() Status {
 	return Status{
 		ID: n.id, Name: n.cfg.Name, Cluster: n.cfg.Cluster, Version: Version, Addrs: n.Addrs(),
 		Members: s.Members, Peers: s.Peers, Uptime: time.Since(n.started).Seconds(),
-		Control: n.control, Multicast: s.Multicast, Queues: s.Queues, Dropped: s.Dropped, Leader: leader,
+		Control: n.control, DiskError: s.DiskError, Multicast: s.Multicast, Queues: s.Queues,
+		Dropped: s.Dropped, Leader: leader,
 	}
 }
 
 // Status holds figures on a node. Its JSON form is the stable shape that the
 // command espial status prints.
 type Status struct {
-	ID        NodeID            `json:"id"`                // of this node
-	Name      string            `json:"name"`              // of this node
-	Cluster   string            `json:"cluster"`           // the cluster's name
-	Version   string            `json:"version"`           // of the library
-	Addrs     []string          `json:"addrs"`             // where the node takes links
-	Members   int               `json:"members"`           // this node included
-	Peers     int               `json:"peers"`             // links that are up
-	Leader    json.RawMessage   `json:"leader,omitempty"`  // as espial leader prints it; absent for none
-	Uptime    float64           `json:"uptime_s"`          // seconds since Start
-	Control   string            `json:"control,omitempty"` // path of the control socket
-	Multicast map[string]uint64 `json:"multicast"`         // interfaces, beacons sent and received
-	Queues    map[string]uint64 `json:"queues"`            // what waits now, in messages or bytes
-	Dropped   map[string]uint64 `json:"dropped"`           // what was refused or lost so far, by cause
+	ID        NodeID            `json:"id"`                   // of this node
+	Name      string            `json:"name"`                 // of this node
+	Cluster   string            `json:"cluster"`              // the cluster's name
+	Version   string            `json:"version"`              // of the library
+	Addrs     []string          `json:"addrs"`                // where the node takes links
+	Members   int               `json:"members"`              // this node included
+	Peers     int               `json:"peers"`                // links that are up
+	Leader    json.RawMessage   `json:"leader,omitempty"`     // as espial leader prints it; absent for none
+	Uptime    float64           `json:"uptime_s"`             // seconds since Start
+	Control   string            `json:"control,omitempty"`    // path of the control socket
+	DiskError string            `json:"disk_error,omitempty"` // of Config.StateDir; absent if all is well
+	Multicast map[string]uint64 `json:"multicast"`            // interfaces, beacons sent and received
+	Queues    map[string]uint64 `json:"queues"`               // what waits now, in messages or bytes
+	Dropped   map[string]uint64 `json:"dropped"`              // what was refused or lost so far, by cause
 }

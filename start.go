@@ -17,6 +17,7 @@ import (
 
 	"github.com/espial-go/espial/internal/admission"
 	"github.com/espial-go/espial/internal/council"
+	"github.com/espial-go/espial/internal/disk"
 	"github.com/espial-go/espial/internal/engine"
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
@@ -90,16 +91,32 @@ func start(ctx context.Context, c Config, sys env) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	ln, err := listen(ctx, c.Listen, sys)
+	store, err := openStore(c)
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: c, id: NodeID(key.ID()), started: time.Now(), ended: make(chan struct{})}
+	ln, err := listen(ctx, c.Listen, sys)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	n := &Node{cfg: c, id: NodeID(key.ID()), store: store, started: time.Now(), ended: make(chan struct{})}
 	if err := n.assemble(key, ln, host, sys); err != nil {
-		return nil, errors.Join(err, ln.Close())
+		return nil, errors.Join(err, ln.Close(), store.Close())
 	}
 	n.run(ctx)
 	return n, nil
+}
+
+// openStore opens the state directory; it returns nil if there is none.
+func openStore(c Config) (*disk.Store, error) {
+	if c.StateDir == "" {
+		return nil, nil
+	}
+	s, err := disk.Open(c.StateDir, c.Cluster)
+	if err != nil {
+		return nil, unusable("StateDir", err)
+	}
+	return s, nil
 }
 
 // assemble makes the engine.
@@ -129,14 +146,18 @@ func (n *Node) assemble(key *ident.Key, ln net.Listener, host string, sys env) e
 	if err != nil {
 		return err
 	}
-	n.eng, err = engine.New(engine.Config{
+	ec := engine.Config{
 		Key: key, Cluster: c.Cluster, Name: c.Name, Host: host, Meta: c.Metadata, Seeds: c.Seeds,
 		Ineligible: c.Ineligible, RequireAES: c.RequireAES, SuspectAfter: c.SuspectAfter,
 		RemoveAfter: c.RemoveAfter, EventMax: c.EventMax, Listener: ln,
 		Addrs: addrs, Readdress: readdress, Dial: sys.dial,
 		Beacons: beacons, Judge: judge(c.Admit), Mode: c.Election.m, Awake: sys.awake,
 		Listening: listening(), Logger: c.Logger,
-	})
+	}
+	if n.store != nil {
+		ec.Kept, ec.Keep = n.store.Marks(), n.store.Keep
+	}
+	n.eng, err = engine.New(ec)
 	if err != nil && beacons != nil {
 		beacons.Close()
 	}
@@ -177,6 +198,7 @@ func (n *Node) run(ctx context.Context) {
 		n.endErr = n.eng.Run(ctx)
 		n.stop()
 		control.Wait()
+		n.endErr = errors.Join(n.endErr, n.store.Close())
 	})
 }
 

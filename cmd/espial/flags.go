@@ -42,6 +42,7 @@ type nodeFlags struct {
 	join, discover, meta       []string
 	ineligible                 bool
 	quorum                     int
+	stateDir                   string
 	admit                      string
 	group, iface               string
 	loopback                   bool
@@ -73,6 +74,9 @@ func (f *nodeFlags) identity(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.ineligible, "ineligible", false, "never lead")
 	fs.IntVar(&f.quorum, "quorum", 0,
 		"elect a leader only with a majority of `N` nodes, at most one at any instant")
+	fs.StringVar(&f.stateDir, "state-dir", "",
+		"keep the terms of elections in `DIR`, a folder of this node alone, so that tokens\n"+
+			"grow when all nodes stop and start again (default nothing is kept)")
 	fs.StringVar(&f.admit, "admit", "",
 		"let sh -c `COMMAND` decide who may join: exit 0 admits, the last line says why")
 }
@@ -101,6 +105,7 @@ func (f *nodeFlags) config(warnings io.Writer) (espial.Config, error) {
 	c := espial.Config{
 		Cluster: f.cluster, Name: f.name, Listen: f.listen, Advertise: f.advertise,
 		Seeds: f.join, KeyFile: f.keyFile, Metadata: metadata, Ineligible: f.ineligible,
+		StateDir: f.stateDir,
 		Multicast: espial.Multicast{
 			Off: !multicast, Group: f.group, Interface: f.iface, NoLoopback: !f.loopback, TTL: f.ttl,
 		},
@@ -142,6 +147,8 @@ func flagOf(field string) string {
 		return "--join"
 	case "KeyFile":
 		return "--key-file"
+	case "StateDir":
+		return "--state-dir"
 	case "Metadata":
 		return "--meta"
 	case "Multicast":

@@ -126,7 +126,7 @@ func launch(ts *testscript.TestScript, name string, args []string) *agent {
 	a.cmd.Dir = ts.MkAbs(".")
 	for _, k := range []string{
 		"PATH", "TMPDIR", "GORACE", "XDG_RUNTIME_DIR", "WORK", "ESPIAL_LISTEN", "ESPIAL_MULTICAST_GROUP",
-		"ESPIAL_MULTICAST_INTERFACE", "ESPIAL_CLUSTER", "ESPIAL_META",
+		"ESPIAL_MULTICAST_INTERFACE", "ESPIAL_CLUSTER", "ESPIAL_META", "ESPIAL_STATE_DIR",
 	} {
 		a.cmd.Env = append(a.cmd.Env, k+"="+ts.Getenv(k))
 	}

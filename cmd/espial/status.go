@@ -45,7 +45,7 @@ func printStatus(w io.Writer, b json.RawMessage) error {
 		return fmt.Errorf("the node answered %q: %w", b, err)
 	}
 	uptime := time.Duration(s.Uptime * float64(time.Second)).Round(time.Second)
-	return printTable(w, [][]string{
+	lines := [][]string{
 		{"node", nameOf(s.Name)},
 		{"id", s.ID.String()},
 		{"cluster", term.Text(s.Cluster)},
@@ -59,7 +59,11 @@ func printStatus(w io.Writer, b json.RawMessage) error {
 		{"multicast", figures(s.Multicast)},
 		{"queues", figures(s.Queues)},
 		{"dropped", figures(s.Dropped)},
-	})
+	}
+	if s.DiskError != "" {
+		lines = append(lines, []string{"disk", term.Text(s.DiskError)})
+	}
+	return printTable(w, lines)
 }
 
 // figures returns the named numbers that are not 0 for a line, in the order of their names.

@@ -218,6 +218,8 @@ func changeDetail(c espial.Change) string {
 			return "an unknown number of changes is missing"
 		}
 		return fmt.Sprintf("%d changes are missing", c.Count)
+	case espial.DiskDown:
+		return quoted(c.Reason)
 	case espial.InDoubt:
 		return fmt.Sprintf("%d events may not have arrived", c.Count)
 	default:
