@@ -12,6 +12,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,15 +40,32 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(in)
-	root.SetOut(out)
+	w := &output{Writer: out}
+	root.SetOut(w)
 	root.SetErr(errs)
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = w.err
+	}
 	if err == nil || readerGone(err) {
 		return codeDone
 	}
 	f := asFailure(err)
 	_, _ = fmt.Fprintf(errs, "espial: %s\n", term.Text(f.text))
 	return f.code
+}
+
+// output keeps the first error of a writer, for help and whatever else does not look. One
+// goroutine at a time writes to it.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.Writer.Write(b)
+	o.err = cmp.Or(o.err, err)
+	return n, err
 }
 
 // outliveReader turns the end of whoever reads standard output into an error of the next
