@@ -15,8 +15,8 @@ import (
 	"github.com/espial-go/espial"
 )
 
-// crowdWait bounds every wait for what the nodes of a crowd should see.
-const crowdWait = 20 * time.Second
+// crowdWait bounds every wait for what the nodes of a crowd should see, which takes seconds.
+const crowdWait = time.Minute
 
 // crowd is a cluster of nodes in a process each, and what they printed. One goroutine uses
 // it; a reader for each process brings the lines.

@@ -94,7 +94,7 @@ func benchScenario(ctx context.Context, o benchOptions, b benchChild) (r benchRe
 	}
 	r.Rate, r.CPU, r.Allocs = median(rates), median(cpus), median(allocs)
 	r.Bytes = r.Rate * float64(o.size)
-	took, err := latency(c, send, o)
+	took, err := latency(c, send, o, b.nodes)
 	if err != nil {
 		return r, err
 	}
@@ -195,15 +195,9 @@ func throughput(c *child, send sender, o benchOptions, nodes int) (m measured, e
 			sent++
 		}
 	}
-	var r benchReport
-	for wait := time.Now().Add(10 * time.Second); time.Now().Before(wait); {
-		if err := c.ask("report", &r); err != nil {
-			return m, err
-		}
-		if r.Count+r.Lost >= sent*uint64(nodes) {
-			break
-		}
-		time.Sleep(time.Millisecond)
+	r, err := c.report(sent * uint64(nodes))
+	if err != nil {
+		return m, err
 	}
 	if r.Count == 0 || r.Elapsed <= 0 {
 		return m, errors.New("bench: nothing arrived")
@@ -217,13 +211,25 @@ func throughput(c *child, send sender, o benchOptions, nodes int) (m measured, e
 	}, nil
 }
 
+// report asks what became of so many messages until all have arrived or are known to be lost,
+// for 10 s at most.
+func (c *child) report(sent uint64) (r benchReport, err error) {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		err := c.ask("report", &r)
+		if err != nil || r.Count+r.Lost >= sent || time.Now().After(end) {
+			return r, err
+		}
+	}
+}
+
 // latency sends at a steady rate far below the limit and returns how long the messages took,
 // sorted.
-func latency(c *child, send sender, o benchOptions) ([]time.Duration, error) {
+func latency(c *child, send sender, o benchOptions, nodes int) ([]time.Duration, error) {
 	if err := c.ask("time", &struct{}{}); err != nil {
 		return nil, err
 	}
 	payload := make([]byte, o.size)
+	var sent uint64
 	t := time.NewTicker(pace)
 	defer t.Stop()
 	for end := time.Now().Add(o.duration); time.Now().Before(end); <-t.C {
@@ -231,10 +237,10 @@ func latency(c *child, send sender, o benchOptions) ([]time.Duration, error) {
 		if err := send(payload); err != nil {
 			return nil, err
 		}
+		sent++
 	}
-	time.Sleep(50 * time.Millisecond)
-	var r benchReport
-	if err := c.ask("report", &r); err != nil {
+	r, err := c.report(sent * uint64(nodes))
+	if err != nil {
 		return nil, err
 	}
 	if len(r.Latencies) == 0 {

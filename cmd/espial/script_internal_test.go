@@ -20,8 +20,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// patience bounds every wait of a script.
-const patience = 15 * time.Second
+// patience bounds every wait of a script. On a machine that does nothing else the longest one
+// takes three seconds.
+const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"espial": main})
@@ -34,10 +35,11 @@ func TestMain(m *testing.M) {
 //	code N ARGS…             runs espial in the foreground; it must end with exit code N
 //	start NAME ARGS…         runs espial in the background
 //	up NAME ARGS…            the same for espial up --name NAME, and waits until it listens
-//	see NAME REGEXP          waits until a line that NAME printed matches
+//	see NAME REGEXP          waits until a line that NAME printed matches; with ! none may have
 //	end NAME SIGNAL N        sends TERM, INT, KILL or nothing (-); NAME must end with exit code N
 //	halt NAME                freezes NAME, which keeps its sockets and answers no more
 //	eventually REGEXP ARGS…  runs espial until what it prints matches
+//	becomes N ARGS…          runs espial in the foreground until it ends with exit code N
 //	while NAME REGEXP ARGS…  runs espial until a line that NAME printed matches
 //
 // Arguments of start and up are Go strings without their quotes: \x1b is the escape character.
@@ -49,7 +51,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setUp,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": runCode, "start": start, "up": startUp, "see": see, "end": end, "halt": halt,
-			"eventually": eventually, "while": while,
+			"eventually": eventually, "becomes": becomes, "while": while,
 		},
 	})
 }
@@ -209,8 +211,14 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func see(ts *testscript.TestScript, neg bool, args []string) {
-	wantArgs(ts, neg, args, 2)
+	wantArgs(ts, false, args, 2)
 	a := agentOf(ts, args[0])
+	if neg {
+		if found, _ := a.find(pattern(ts, args[1])); found {
+			ts.Fatalf("%s printed a line that matches %#q:\n%s", args[0], args[1], a.printed())
+		}
+		return
+	}
 	if !a.await(pattern(ts, args[1]), patience) {
 		ts.Fatalf("%s printed no line that matches %#q, only:\n%s", args[0], args[1], a.printed())
 	}
@@ -268,6 +276,19 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		if time.Now().After(late) {
 			ts.Fatalf("espial %q never printed what matches %#q, but:\n%s", args[1:], args[0], out)
+		}
+	}
+}
+
+func becomes(ts *testscript.TestScript, neg bool, args []string) {
+	wantArgs(ts, neg, args, 2)
+	for late := time.Now().Add(patience); ; {
+		got := exitCode(ts.Exec("espial", args[1:]...))
+		if args[0] == strconv.Itoa(got) {
+			return
+		}
+		if time.Now().After(late) {
+			ts.Fatalf("espial %q ended with exit code %d, never with %s", args[1:], got, args[0])
 		}
 	}
 }
