@@ -219,6 +219,10 @@ func (x *Exchange) Broadcast(ctx context.Context, others bool, m session.Message
 		room, stall := x.room.wait(), x.stall(time.Now())
 		x.mu.Unlock()
 		if err := x.wait(ctx, room, stall); err != nil {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.log.Forgo()
+			x.room.open()
 			return err
 		}
 		x.mu.Lock()
@@ -265,6 +269,7 @@ func (x *Exchange) Direct(ctx context.Context, id ident.NodeID, m session.Messag
 			return err
 		}
 		if err := x.wait(ctx, room, lookAgain); err != nil {
+			x.forgo(id)
 			return err
 		}
 	}
@@ -273,7 +278,20 @@ func (x *Exchange) Direct(ctx context.Context, id ident.NodeID, m session.Messag
 // TryDirect is Direct that does not wait: it returns [session.ErrFull] instead.
 func (x *Exchange) TryDirect(id ident.NodeID, m session.Message, r *Receipts) error {
 	_, err := x.try(id, m, r)
+	if errors.Is(err, session.ErrFull) {
+		x.forgo(id)
+	}
 	return err
+}
+
+// forgo tells the log of a member that a publisher waits for room no more.
+func (x *Exchange) forgo(id ident.NodeID) {
+	if p := x.Member(id); p != nil {
+		p.mu.Lock()
+		p.log.Forgo()
+		p.room.open()
+		p.mu.Unlock()
+	}
 }
 
 // try publishes m to one member, or returns where to wait for room.

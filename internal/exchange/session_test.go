@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/mailbox"
+	"github.com/espial-go/espial/internal/session"
 )
 
 // TestASessionEndsAfterThirtySecondsWithoutALink: the sender learns how many messages are
@@ -417,4 +419,58 @@ func TestRunEndsUnderLoad(t *testing.T) {
 	}
 	a.Close()
 	<-stopped
+}
+
+// TestALargeMessageIsNotStarved: publishers of small ones, who never pause, let it in.
+func TestALargeMessageIsNotStarved(t *testing.T) {
+	for _, lane := range []frame.Lane{frame.Broadcast, frame.Direct} {
+		t.Run(fmt.Sprint("lane ", lane), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { starve(t, lane) })
+		})
+	}
+}
+
+func starve(t *testing.T, lane frame.Lane) {
+	a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+	a.run(t.Context())
+	w := link(t, a, b)
+	ctx, cancel := context.WithCancel(t.Context())
+	publish := func(m session.Message) error {
+		if lane == frame.Broadcast {
+			return a.Broadcast(ctx, true, m, nil)
+		}
+		return a.Direct(ctx, b.id, m, nil)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for range 4 {
+		wg.Go(func() {
+			for publish(message("a", "small", 8<<10)) == nil {
+			}
+		})
+	}
+	took := make(chan error, 1)
+	wg.Go(func() {
+		time.Sleep(100 * time.Millisecond)
+		took <- publish(message("a", "large", 1<<20))
+	})
+	for range 1000 { // 64 KiB each millisecond
+		time.Sleep(time.Millisecond)
+		for _, raw := range w.frames(0) {
+			if err := w.ends[1].pair.Receive(raw); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.send(1)
+		select {
+		case err := <-took:
+			if err != nil {
+				t.Errorf("the large message was not taken: %v", err)
+			}
+			return
+		default:
+		}
+	}
+	t.Error("the large message waits for a second, while small ones are taken")
 }

@@ -104,6 +104,7 @@ type Log struct {
 	count  ident.Seq // messages so far: the number of the last one, pieces not counted
 	held   int       // cost of the frames in the ring
 	full   bool      // Append refused, and nothing was freed since
+	owed   bool      // Append refused a message in pieces, and keeps room for it
 
 	ring    ring[entry]
 	cursors []*Cursor // in the order of Open
@@ -153,13 +154,15 @@ func (l *Log) Held() int { return l.held }
 
 // Append numbers a message and puts it into the log. It returns the message's number,
 // pieces not counted; the receiver reports the same.
-// Errors are [ErrFull], which changes nothing, and [ErrTooLarge]. Append copies the
-// payload.
+// Errors are [ErrFull] and [ErrTooLarge]. Append copies the payload.
+//
+// Where a message in pieces found the log full, those in one piece find it so too until one
+// in pieces was taken, or [Log.Forgo]: otherwise they would take all room as it comes.
 func (l *Log) Append(m Message) (ident.Seq, error) {
 	size := frame.PayloadSize(len(m.Payload))
 	e := l.open
 	if e == nil || len(l.tail)+size > min(cap(l.tail), frameTarget) || e.count == RunMax ||
-		m.Codec != l.codec || m.Class != l.class || m.Topic != l.topic ||
+		l.owed || m.Codec != l.codec || m.Class != l.class || m.Topic != l.topic ||
 		m.Reign != l.reign || m.Wish != l.wish || m.Group != l.group || m.Past != l.past ||
 		len(m.Payload) > l.limits.EventMax {
 		return l.appendSlow(m)
@@ -196,10 +199,12 @@ func (l *Log) appendSlow(m Message) (ident.Seq, error) {
 	bare := overhead(m) - frame.HeaderSize
 	payloads := pieces*bare + (pieces-1)*frame.PayloadSize(PieceMax) + frame.PayloadSize(last)
 	// All pieces or none: they follow each other without another message between them.
-	if l.held > 0 && l.held+Cost(payloads, pieces) > l.limits.BytesMax {
+	if l.held > 0 && (l.held+Cost(payloads, pieces) > l.limits.BytesMax || l.owed && pieces == 1) {
 		l.full = true
+		l.owed = l.owed || pieces > 1
 		return 0, ErrFull
 	}
+	l.owed = l.owed && pieces == 1
 	l.count++
 	l.begin(m, m.Payload[:min(len(m.Payload), PieceMax)], pieces > 1)
 	for at := PieceMax; at < len(m.Payload); at += PieceMax {
@@ -211,6 +216,10 @@ func (l *Log) appendSlow(m Message) (ident.Seq, error) {
 	}
 	return l.count, nil
 }
+
+// Forgo is for a publisher that waits no more after [ErrFull]: no room is kept for it. If
+// others wait with a message in pieces, the first of them to try again keeps it anew.
+func (l *Log) Forgo() { l.owed = false }
 
 // overhead returns the size of a frame for m whose run is empty.
 func overhead(m Message) int {

@@ -410,3 +410,51 @@ func TestATrimmedLogGoesOn(t *testing.T) {
 		t.Errorf("a log that was trimmed while idle made %v allocations to begin again, want its blocks", n)
 	}
 }
+
+// TestRoomIsKeptForALargeMessage: small ones do not take all room as it comes.
+func TestRoomIsKeptForALargeMessage(t *testing.T) {
+	large := session.Message{Topic: "a", Payload: make([]byte, 100_000)}
+	small := session.Message{Topic: "a", Payload: make([]byte, 1000)}
+	l := session.NewLog(frame.Direct, session.Limits{BytesMax: 200_000})
+	c := l.Open()
+	if err := c.Resume(0, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	var last ident.Seq
+	for {
+		n, err := l.Append(small)
+		if errors.Is(err, session.ErrFull) {
+			break
+		}
+		last = n
+	}
+	if _, err := l.Append(large); !errors.Is(err, session.ErrFull) {
+		t.Fatalf("a large message for a full log: %v", err)
+	}
+	c.Take(nil, 1<<20)
+	if err := c.Acked(last / 4); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Append(small); !errors.Is(err, session.ErrFull) {
+		t.Errorf("a small message overtakes a large one: %v", err)
+	}
+	if got, _ := l.Stalled(time.Unix(9, 0)); got != c {
+		t.Error("the log does not say who it waits for")
+	}
+	if err := c.Acked(last * 3 / 4); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Append(large); err != nil {
+		t.Errorf("a large message, once there is room: %v", err)
+	}
+	if _, err := l.Append(small); err != nil {
+		t.Errorf("a small message after it: %v", err)
+	}
+	if _, err := l.Append(large); !errors.Is(err, session.ErrFull) {
+		t.Fatalf("another large one: %v", err)
+	}
+	l.Forgo()
+	if _, err := l.Append(small); err != nil {
+		t.Errorf("a small message, and the large one waits no more: %v", err)
+	}
+}
