@@ -328,6 +328,16 @@ func (n *Node) CPU() time.Duration {
 	return time.Duration(n.figure("stat", user)+n.figure("stat", system)) * tick
 }
 
+// Descriptors returns how many files and sockets the process has open.
+func (n *Node) Descriptors() int {
+	n.t.Helper()
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", n.cmd.Process.Pid))
+	if err != nil {
+		n.t.Fatalf("read the descriptors of %s: %v", n.Name, err)
+	}
+	return len(open)
+}
+
 // figure returns a word of a file that the kernel has on the process.
 func (n *Node) figure(file string, word int) int {
 	n.t.Helper()

@@ -3,6 +3,7 @@
 package ns_test
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -184,4 +185,40 @@ func TestNoReplyIsLargerThanItsRequest(t *testing.T) {
 		t.Errorf("%d requests, and replies of the hosts %v, want 120 and %v", requests, hosts, want)
 	}
 	t.Logf("%d requests, replies by host: %v", requests, replies)
+}
+
+// TestANodeWithoutDescriptorsWaitsForSome: it loses no link and spends no time on it, and takes
+// connections again when there are some (A27).
+func TestANodeWithoutDescriptorsWaitsForSome(t *testing.T) {
+	t.Parallel()
+	s := netns.New(t, command, 3)
+	const limit = 64
+	victim := s.Host(1).Start("sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, limit),
+		command, "up", "--json", "--name", "victim", "--cluster", "c")
+	victim.Listening()
+	nodes := []*netns.Node{victim, s.Host(2).Up("--cluster", "c")}
+	netns.Whole(startMax, nodes...)
+	s.Hold(second)
+	markAll(nodes)
+	// From the host itself: of another one only 8 would be taken.
+	stranger := s.Host(1).Start(program("idle", "127.0.0.1"+port, "200")...)
+	stranger.Wait(startMax, netns.Match{Kind: "begun"})
+	s.Hold(second)
+	begin, used := time.Now(), victim.CPU()
+	if got := victim.Descriptors(); got < limit {
+		t.Errorf("%d of %d descriptors are used: nothing is proved", got, limit)
+	}
+	stranger.Wait(startMax, netns.Match{Kind: "idle"})
+	share := float64(victim.CPU()-used) / float64(time.Since(begin))
+	release := time.Now()
+	guest := s.Host(3).Up("--cluster", "c", "--discover", "none", "--join", s.Host(1).Addr.String()+port)
+	netns.Whole(patient(2*second), append(nodes, guest)...)
+	t.Logf("%.1f %% of a core without descriptors; joined %v after there were some", 100*share, time.Since(release))
+	if share > 0.05 {
+		t.Errorf("a node without descriptors takes %.0f %% of a core, want 5 %% at most", 100*share)
+	}
+	for _, n := range nodes {
+		never(t, n, netns.Match{Kind: "peer_removed"})
+		never(t, n, netns.Match{Kind: "suspected_node"})
+	}
 }

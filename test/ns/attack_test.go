@@ -28,7 +28,8 @@ var group = netip.MustParseAddrPort("239.255.77.82:27272")
 // idleFor is how long the roles that hold connections or send datagrams go on.
 const idleFor = 4 * time.Second
 
-// idleMin is how many connections have been opened when the role of idle says that it begins.
+// idleMin is how many connections have been opened when the role of idle says that it has begun,
+// if it wants so many.
 const idleMin = 1000
 
 // idle keeps as many connections open as words says, without ever sending a byte. Those that
@@ -51,7 +52,7 @@ func idle(addr, words string) error {
 				if err != nil {
 					continue
 				}
-				if opened.Add(1) == idleMin {
+				if opened.Add(1) == int64(min(count, idleMin)) {
 					p.print(report{Change: "begun"})
 				}
 				_ = c.SetReadDeadline(end)
