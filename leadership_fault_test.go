@@ -34,6 +34,11 @@ func TestLeaderHandsOverBeforeItLeaves(t *testing.T) {
 		if got := told.kinds(espial.Promotion, espial.Demotion); got != "demotion" || took > time.Second {
 			c.Errorf("in the %v of Leave came %q, want a demotion", took, got)
 		}
+		for _, ch := range told.of(espial.Demotion) {
+			if ch.Cause != espial.CauseLeft {
+				c.Errorf("a leader that leaves is demoted with cause %q, want %q", ch.Cause, espial.CauseLeft)
+			}
+		}
 		c.replaced(leader, term, time.Second-took, leader)
 	})
 }

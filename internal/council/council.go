@@ -62,6 +62,7 @@ type Council struct {
 	index     map[ident.NodeID]*peer
 	elections []*election // by name
 	clock     clock
+	leaving   bool
 	actions   []Action
 }
 
@@ -264,14 +265,26 @@ func (c *Council) Resign(now time.Time, name string) error {
 }
 
 // SetEligible says whether this node may lead the election; at first it may, as far as its
-// own entry in the view says so too. A leader that may not hands over, so a node that
-// leaves calls it with false before it says goodbye. It does nothing if the election is
-// not open.
+// own entry in the view says so too. A leader that may not hands over. It does nothing if
+// the election is not open.
 func (c *Council) SetEligible(now time.Time, name string, eligible bool) {
 	if e, err := c.election(name); err == nil {
 		e.willing = eligible
 		e.machine.setEligible(now, e.eligible(c.me))
 		c.collect(e)
+	}
+}
+
+// Leave hands over what this node leads, because it leaves the cluster. It leads nothing of
+// that again, and says so as the cause.
+func (c *Council) Leave(now time.Time) {
+	c.leaving = true
+	for _, e := range c.elections {
+		if e.reign.ID == c.me.ID {
+			e.willing = false
+			e.machine.setEligible(now, false)
+			c.collect(e)
+		}
 	}
 }
 
@@ -347,19 +360,29 @@ func (c *Council) Take() []Action {
 // collect takes over the actions of e.
 func (c *Council) collect(e *election) {
 	for _, a := range e.machine.take() {
-		switch a := a.(type) {
+		switch act := a.(type) {
 		case Report:
-			if a.Kind == NewLeader {
-				e.reign = Reign{ID: a.Leader, Term: a.Term}
-			}
+			a = c.noted(e, act)
 		case Send:
-			if a.To.IsZero() && e.name != "" {
-				c.toAll(e, a.Frame)
+			if act.To.IsZero() && e.name != "" {
+				c.toAll(e, act.Frame)
 				continue
 			}
 		}
 		c.actions = append(c.actions, a)
 	}
+}
+
+// noted takes note of who leads e, and returns the report as the caller gets it: to the
+// machines a node that leaves is one that may not lead any more.
+func (c *Council) noted(e *election, r Report) Report {
+	if r.Kind == NewLeader {
+		e.reign = Reign{ID: r.Leader, Term: r.Term}
+	}
+	if c.leaving && (r.Kind == Demotion || r.Kind == NewLeader && r.Leader.IsZero()) {
+		r.Cause = "left"
+	}
+	return r
 }
 
 // toAll sends f to those linked members that take part in e, which has a name: the others

@@ -243,6 +243,26 @@ func TestLeadershipIsHandedOver(t *testing.T) {
 	}
 }
 
+// A leader that leaves is demoted for that reason, in either mode, and the next one leads.
+func TestLeaderThatLeavesSaysSo(t *testing.T) {
+	for _, m := range []council.Mode{{}, {Quorum: 3}} {
+		t.Run(fmt.Sprintf("%+v", m), func(t *testing.T) {
+			w := newWorld(t, 3)
+			w.open("cron", m)
+			w.run(5 * time.Second)
+			w.forget()
+			w.nodes[0].c.Leave(w.now)
+			w.nodes[0].carry()
+			said := w.nodes[0].took()
+			if !strings.Contains(said, "cron: demotion n0 ") || !strings.Contains(said, " left") {
+				t.Errorf("node 0: %s, want a demotion because it left", said)
+			}
+			w.run(2 * time.Second)
+			w.agree("cron", 1)
+		})
+	}
+}
+
 func TestPromoteAndResignSayWhyNot(t *testing.T) {
 	other := council.Mode{Quorum: 1}
 	tests := []struct {

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -266,11 +264,6 @@ func (e *Engine) SetFit(ctx context.Context, name string, fit bool) error {
 
 // abdicate hands over what this node leads, because it leaves.
 func (e *Engine) abdicate() {
-	e.reigns.mu.Lock()
-	names := slices.Sorted(maps.Keys(e.reigns.held))
-	e.reigns.mu.Unlock()
-	for _, name := range names {
-		e.council.SetEligible(e.cfg.Awake(), name, false)
-	}
+	e.council.Leave(e.cfg.Awake())
 	e.vote()
 }
