@@ -1,9 +1,12 @@
 package espial
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -24,8 +27,8 @@ var (
 	// nobody handled it before the subscription ended.
 	ErrNoSubscriber = errors.New("espial: no subscriber")
 
-	// ErrTooManyReceipts reports an event that would be confirmed by more than 256 members.
-	ErrTooManyReceipts = errors.New("espial: too many members to confirm an event")
+	// ErrTooManyAcks reports an event that would be confirmed by more than 256 members.
+	ErrTooManyAcks = errors.New("espial: too many members to confirm an event")
 
 	// ErrLagged is what every [LaggedError] wraps.
 	ErrLagged = errors.New("espial: lagged")
@@ -65,38 +68,37 @@ func (e *TargetError) Error() string { return fmt.Sprintf("espial: target %q %s"
 // UndeliveredError reports an event that was published, and not to all for whom it was
 // or without all the confirmations that its publisher waited for.
 type UndeliveredError struct {
-	Delivered int       // members that it was sent to, or that confirmed it
-	Wanted    int       // how many it should be
-	Missing   []Missing // who was meant besides, and why it is missing
+	Delivered int // members that it was sent to, or that confirmed it
+	Wanted    int // how many it should be
+
+	// Missing are the members that were meant besides, and why: [ErrNoMember],
+	// [ErrNoSubscriber], [ErrClosed] or the error of the context.
+	Missing map[NodeID]error
 }
 
-// Missing is a member that did not get an event or did not confirm it.
-type Missing struct {
-	ID  NodeID // who is missing
-	Err error  // [ErrNoMember], [ErrNoSubscriber], [ErrClosed] or the error of the context
-}
-
-// Error counts the members and says of each that is missing why.
+// Error counts the members and says of each that is missing why, by ID.
 func (e *UndeliveredError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "espial: %d of %d members have the event", e.Delivered, e.Wanted)
-	for i, m := range e.Missing {
-		sep := ","
-		if i == 0 {
-			sep = "; missing:"
-		}
-		fmt.Fprintf(&b, "%s %s (%s)", sep, m.ID.Short(), strings.TrimPrefix(m.Err.Error(), "espial: "))
+	sep := "; missing:"
+	for _, id := range e.missing() {
+		fmt.Fprintf(&b, "%s %s (%s)", sep, id.Short(), strings.TrimPrefix(e.Missing[id].Error(), "espial: "))
+		sep = ","
 	}
 	return b.String()
 }
 
-// Unwrap returns why the members are missing, so that [errors.Is] finds any of the causes.
+// Unwrap returns why members are missing, so that [errors.Is] finds any of the causes.
 func (e *UndeliveredError) Unwrap() []error {
 	var errs []error
-	for _, m := range e.Missing {
-		errs = append(errs, m.Err)
+	for _, id := range e.missing() {
+		errs = append(errs, e.Missing[id])
 	}
 	return errs
+}
+
+func (e *UndeliveredError) missing() []NodeID {
+	return slices.SortedFunc(maps.Keys(e.Missing), func(a, b NodeID) int { return bytes.Compare(a[:], b[:]) })
 }
 
 // RejectedError reports that every node that answered refused this one.

@@ -21,7 +21,7 @@ const receiptsMax = 256
 // [Target.Handled] it waits for the members. data may be reused then.
 //
 // It returns a [TopicError] for a malformed or reserved topic, a [TargetError],
-// [ErrTooLarge], [ErrNoMember] where the target means nobody, [ErrTooManyReceipts],
+// [ErrTooLarge], [ErrNoMember] where the target means nobody, [ErrTooManyAcks],
 // [ErrClosed] or ctx's error; in all these cases nothing was sent. An [UndeliveredError] says
 // which of several members it was not sent to, or who has not confirmed it.
 func (n *Node) Publish(ctx context.Context, topic string, data []byte, targets ...Target) error {
@@ -64,12 +64,15 @@ func (n *Node) broadcast(ctx context.Context, m session.Message, others bool, r 
 	if err := x.Broadcast(ctx, others, m, r); err != nil {
 		return n.public(err)
 	}
-	var missing []Missing
 	groups := x.Groups(m.Topic)
+	if len(groups) == 0 {
+		return nil
+	}
+	missing := map[NodeID]error{}
 	for _, g := range groups {
 		id, err := x.ToGroup(ctx, g, others, m, r)
 		if err != nil && !errors.Is(err, exchange.ErrNoMember) {
-			missing = append(missing, Missing{ID: NodeID(id), Err: n.public(err)})
+			missing[NodeID(id)] = n.public(err)
 		}
 	}
 	if len(missing) > 0 {
@@ -93,11 +96,11 @@ func (n *Node) publishTo(ctx context.Context, m session.Message, t *Target) erro
 	var r *exchange.Receipts
 	if t.wish != frame.WishNone {
 		if len(ids) > receiptsMax {
-			return fmt.Errorf("%w: %d members, limit %d", ErrTooManyReceipts, len(ids), receiptsMax)
+			return fmt.Errorf("%w: %d members, limit %d", ErrTooManyAcks, len(ids), receiptsMax)
 		}
 		r = n.eng.Exchange().Receipts(t.wish)
 	}
-	var missing []Missing
+	missing := map[NodeID]error{}
 	if t.broadcast() {
 		if err := n.broadcast(ctx, m, t.kind == targetOthers, r); err != nil {
 			return err
@@ -105,7 +108,7 @@ func (n *Node) publishTo(ctx context.Context, m session.Message, t *Target) erro
 	} else {
 		missing = n.direct(ctx, m, ids, r)
 		if len(missing) == len(ids) && len(ids) == 1 {
-			return missing[0].Err
+			return missing[NodeID(ids[0])]
 		}
 	}
 	switch {
@@ -121,36 +124,37 @@ func (n *Node) publishTo(ctx context.Context, m session.Message, t *Target) erro
 // it was not sent to.
 func (n *Node) direct(
 	ctx context.Context, m session.Message, ids []ident.NodeID, r *exchange.Receipts,
-) (missing []Missing) {
+) map[NodeID]error {
+	missing := map[NodeID]error{}
 	var full []ident.NodeID
 	for _, id := range ids {
 		switch err := n.eng.Exchange().TryDirect(id, m, r); {
 		case errors.Is(err, session.ErrFull):
 			full = append(full, id)
 		case err != nil:
-			missing = append(missing, Missing{ID: NodeID(id), Err: n.public(err)})
+			missing[NodeID(id)] = n.public(err)
 		}
 	}
 	for _, id := range full {
 		if err := n.eng.Exchange().Direct(ctx, id, m, r); err != nil {
-			missing = append(missing, Missing{ID: NodeID(id), Err: n.public(err)})
+			missing[NodeID(id)] = n.public(err)
 		}
 	}
 	return missing
 }
 
 // confirmed waits for the receipts of an event that was sent to all but the missing.
-func (n *Node) confirmed(ctx context.Context, t *Target, r *exchange.Receipts, missing []Missing) error {
+func (n *Node) confirmed(ctx context.Context, t *Target, r *exchange.Receipts, missing map[NodeID]error) error {
 	enough := t.enough
 	if enough == 0 {
 		enough = math.MaxInt
 	}
 	out, err := n.eng.Exchange().Await(ctx, r, enough)
 	for _, id := range out.Gone {
-		missing = append(missing, Missing{ID: NodeID(id), Err: ErrNoMember})
+		missing[NodeID(id)] = ErrNoMember
 	}
 	for _, id := range out.Open {
-		missing = append(missing, Missing{ID: NodeID(id), Err: n.public(err)})
+		missing[NodeID(id)] = n.public(err)
 	}
 	have, wanted := len(out.Confirmed), t.enough
 	if wanted == 0 {
@@ -160,7 +164,7 @@ func (n *Node) confirmed(ctx context.Context, t *Target, r *exchange.Receipts, m
 		return nil
 	}
 	for _, id := range out.Nobody {
-		missing = append(missing, Missing{ID: NodeID(id), Err: ErrNoSubscriber})
+		missing[NodeID(id)] = ErrNoSubscriber
 	}
 	return &UndeliveredError{Delivered: have, Wanted: wanted, Missing: missing}
 }
