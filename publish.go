@@ -144,7 +144,9 @@ func (n *Node) direct(
 }
 
 // confirmed waits for the receipts of an event that was sent to all but the missing.
-func (n *Node) confirmed(ctx context.Context, t *Target, r *exchange.Receipts, missing map[NodeID]error) error {
+func (n *Node) confirmed(
+	ctx context.Context, t *Target, r *exchange.Receipts, missing map[NodeID]error,
+) error {
 	enough := t.enough
 	if enough == 0 {
 		enough = math.MaxInt
