@@ -186,6 +186,22 @@ func TestRestartWithTheSameKeyReplacesTheNode(t *testing.T) {
 	})
 }
 
+// Two running nodes of one key take each other for themselves and do not meet.
+func TestTwoNodesOfOneKeyDoNotMeet(t *testing.T) {
+	key := t.TempDir() + "/node.pem"
+	writeKey(t, key)
+	empty(t, func(c *cluster) {
+		c.start(espial.Config{KeyFile: key})
+		c.start(espial.Config{KeyFile: key})
+		time.Sleep(10 * time.Second)
+		for i, n := range c.nodes {
+			if s := n.Status(); s.Members != 1 || s.Peers != 0 {
+				c.Errorf("node %d of one key has %d members and %d peers, want itself alone", i, s.Members, s.Peers)
+			}
+		}
+	})
+}
+
 // A stranger that calls and says REJECT, and not even HELLO, refuses nothing: WaitFor waits
 // for those who answer.
 func TestRefusalOfACallerWithoutHelloIsNone(t *testing.T) {

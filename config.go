@@ -47,7 +47,8 @@ type Config struct {
 	Multicast Multicast
 
 	// KeyFile holds the node's private key, Ed25519 or P-256 as PEM (PKCS #8), with
-	// file mode 0600 or stricter. Default: a new key at each start.
+	// file mode 0600 or stricter. One running node at a time may use it: two take each
+	// other for themselves and never meet. Default: a new key at each start.
 	KeyFile string
 
 	// StateDir is a folder in which the node keeps the terms of its elections, so that tokens

@@ -122,25 +122,24 @@ func openStore(c Config) (*disk.Store, error) {
 // assemble makes the engine.
 func (n *Node) assemble(key *ident.Key, ln net.Listener, host string, sys env) error {
 	c := n.cfg
-	local, err := sys.locals()
-	if err != nil {
-		return fmt.Errorf("espial: list the addresses of this host: %w", err)
-	}
 	bound, ok := ln.Addr().(*net.TCPAddr)
 	if !ok {
 		return &ConfigError{Field: "Listen", Reason: fmt.Sprintf("%v is no TCP address", ln.Addr())}
 	}
 	listen := netip.AddrPortFrom(bound.AddrPort().Addr().Unmap(), bound.AddrPort().Port())
-	addrs, err := engine.Advertised(c.Advertise, listen, local)
-	if err != nil {
-		return unusable("Advertise", err)
-	}
-	readdress := func() ([]frame.Addr, error) {
+	advertised := func() ([]frame.Addr, error) {
 		local, err := sys.locals()
 		if err != nil {
 			return nil, err
 		}
 		return engine.Advertised(c.Advertise, listen, local)
+	}
+	addrs, err := advertised()
+	switch {
+	case errors.Is(err, engine.ErrAdvertise):
+		return unusable("Advertise", err)
+	case err != nil:
+		return told(err)
 	}
 	beacons, err := n.beacons(sys)
 	if err != nil {
@@ -150,7 +149,7 @@ func (n *Node) assemble(key *ident.Key, ln net.Listener, host string, sys env) e
 		Key: key, Cluster: c.Cluster, Name: c.Name, Host: host, Meta: c.Metadata, Seeds: c.Seeds,
 		Ineligible: c.Ineligible, RequireAES: c.RequireAES, SuspectAfter: c.SuspectAfter,
 		RemoveAfter: c.RemoveAfter, EventMax: c.EventMax, Listener: ln,
-		Addrs: addrs, Readdress: readdress, Dial: sys.dial,
+		Addrs: addrs, Readdress: advertised, Dial: sys.dial,
 		Beacons: beacons, Judge: judge(c.Admit), Mode: c.Election.m, Awake: sys.awake,
 		Listening: listening(), Logger: c.Logger,
 	}
@@ -242,7 +241,7 @@ func listenError(err error) error {
 func LocalAddr(what string) (netip.Addr, error) {
 	local, err := engine.Locals()
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("espial: list the addresses of this host: %w", err)
+		return netip.Addr{}, told(err)
 	}
 	addrs, err := engine.Advertised(what, netip.AddrPort{}, local)
 	if err != nil {

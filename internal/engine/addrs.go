@@ -114,7 +114,7 @@ type Local struct {
 func Locals() ([]Local, error) {
 	ifs, err := net.Interfaces()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("engine: list the addresses of this host: %w", err)
 	}
 	var out []Local
 	for _, i := range ifs {
