@@ -181,7 +181,8 @@ func (n *Node) Leave(ctx context.Context) error {
 }
 
 // Close says goodbye on every link, ends the node and returns when all its
-// goroutines are gone, after 250 ms at most. Others see it as left.
+// goroutines are gone, after 250 ms at most; with a [Config.StateDir] it waits for the disk,
+// too. Others see it as left.
 func (n *Node) Close() error {
 	n.once.Do(n.stop)
 	<-n.ended
