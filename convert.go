@@ -82,6 +82,8 @@ func (n *Node) public(err error) error {
 		return ErrNoMember
 	case errors.Is(err, council.ErrNotEligible), errors.Is(err, council.ErrNoSuccessor):
 		return ErrNotEligible
+	case errors.Is(err, council.ErrNoQuorum):
+		return ErrNoQuorum
 	case errors.Is(err, council.ErrNoLeader):
 		return ErrNoLeader
 	case errors.Is(err, council.ErrNotLeader):

@@ -19,6 +19,10 @@ var (
 	// ErrNoLeader reports that this node knows of no leader.
 	ErrNoLeader = errors.New("espial: no leader")
 
+	// ErrNoQuorum is an [ErrNoLeader] that lasts until more members are back: less than a
+	// majority of a [Quorum] is there.
+	ErrNoQuorum = fmt.Errorf("%w: less than a majority is there", ErrNoLeader)
+
 	// ErrNotLeader reports an operation that only the leader may do.
 	ErrNotLeader = errors.New("espial: this node does not lead")
 
@@ -236,8 +240,8 @@ func (e *Election) run(ctx context.Context, reign *engine.Term, yield func(*Term
 
 // Promote makes the member id lead: the leader hands over; another member passes the
 // wish on to it. It returns once that is under way; [NewLeader] tells of the end. Errors
-// are [ErrNoMember], [ErrNotEligible], [ErrNoLeader], ctx's, and one that says that the
-// members do not fit the electorate.
+// are [ErrNoMember], [ErrNotEligible], [ErrNoLeader], [ErrNoQuorum], ctx's, and one that says
+// that the members do not fit the electorate.
 func (e *Election) Promote(ctx context.Context, id NodeID) error {
 	if e.err != nil {
 		return e.err

@@ -1,6 +1,7 @@
 package espial_test
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -51,6 +52,12 @@ func TestHalvesOfAQuorumHaveNoLeader(t *testing.T) {
 		c.net.Partition([]netip.Addr{ip(leader), ip((leader + 1) % 4)})
 		time.Sleep(30 * time.Second)
 		c.nobody(0, 1, 2, 3)
+		for _, n := range c.nodes {
+			err := n.Promote(c.Context(), n.ID())
+			if !errors.Is(err, espial.ErrNoQuorum) || !errors.Is(err, espial.ErrNoLeader) {
+				c.Errorf("Promote without a majority: %v, want %v", err, espial.ErrNoQuorum)
+			}
+		}
 		for i, h := range told {
 			if h.count(espial.QuorumLost) != 1 || h.count(espial.Promotion) != 0 {
 				c.Errorf("node %d told of a lost quorum %d times, and of %d promotions:%v",

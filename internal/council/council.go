@@ -233,7 +233,7 @@ func (c *Council) Receive(now time.Time, from ident.NodeID, f frame.Frame) {
 
 // Promote makes target the leader of an election: the leader hands over, any other node
 // asks it to. Nil says that the request is on its way. Nothing happens if target leads.
-// Errors wrap [ErrNotOpen], [ErrNotMember], [ErrNotEligible], [ErrNoLeader] and
+// Errors wrap [ErrNotOpen], [ErrNotMember], [ErrNotEligible], [ErrNoLeader], [ErrNoQuorum] and
 // [ErrConflict].
 func (c *Council) Promote(now time.Time, name string, target ident.NodeID) error {
 	e, err := c.election(name)

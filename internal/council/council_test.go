@@ -331,7 +331,7 @@ func TestPromoteAndResignSayWhyNot(t *testing.T) {
 			w.split([]int{0}, []int{1, 2, 3})
 			w.run(2 * time.Second)
 			return w.nodes[0].c.Promote(w.now, "cron", idOf(0))
-		}, council.ErrNoLeader},
+		}, council.ErrNoQuorum},
 		{"resign without a successor", council.Mode{}, func(w *world) error {
 			w.split([]int{0}, []int{1, 2, 3})
 			return w.nodes[0].c.Resign(w.now, "cron")

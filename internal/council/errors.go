@@ -2,6 +2,7 @@ package council
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/espial-go/espial/internal/elect"
 	"github.com/espial-go/espial/internal/lease"
@@ -42,6 +43,10 @@ var (
 	// ErrNoLeader reports that this node knows of nobody who could hand over.
 	ErrNoLeader = errors.New("council: no leader")
 
+	// ErrNoQuorum is ErrNoLeader where nobody can lead, because less than a majority is
+	// listed.
+	ErrNoQuorum = fmt.Errorf("%w: less than a majority is there", ErrNoLeader)
+
 	// ErrNotLeader reports that this node has nothing to resign from.
 	ErrNotLeader = errors.New("council: this node does not lead")
 
@@ -65,6 +70,8 @@ func own(err error) error {
 		return ErrNotEligible
 	case errors.Is(err, elect.ErrNoLeader), errors.Is(err, lease.ErrNoLeader):
 		return ErrNoLeader
+	case errors.Is(err, lease.ErrNoQuorum):
+		return ErrNoQuorum
 	case errors.Is(err, elect.ErrNotLeader), errors.Is(err, lease.ErrNotLeader):
 		return ErrNotLeader
 	case errors.Is(err, elect.ErrNoSuccessor):

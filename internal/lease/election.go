@@ -24,6 +24,10 @@ var (
 	// ErrNoLeader reports that this node knows of no leader.
 	ErrNoLeader = errors.New("lease: no leader")
 
+	// ErrNoQuorum reports that there is no leader and cannot be one, because less than a
+	// majority is listed.
+	ErrNoQuorum = errors.New("lease: less than a majority is there")
+
 	// ErrNotLeader reports that this node does not lead.
 	ErrNotLeader = errors.New("lease: this node does not lead")
 
@@ -232,13 +236,15 @@ func (e *Election) Receive(now time.Time, from ident.NodeID, m Message) {
 
 // Promote asks for a leader on purpose: the leader hands over, another member passes the
 // wish on to it. Nothing happens if target leads. Its errors wrap [ErrUnknown],
-// [ErrIneligible], [ErrConflict] and [ErrNoLeader].
+// [ErrIneligible], [ErrConflict], [ErrNoLeader] and [ErrNoQuorum].
 func (e *Election) Promote(now time.Time, target ident.NodeID) error {
 	e.enter(now)
 	if err := e.mayPromote(target); err != nil {
 		return err
 	}
 	switch {
+	case !e.known.valid && !e.majority:
+		return fmt.Errorf("%w: nobody to ask to hand over to %v", ErrNoQuorum, target)
 	case !e.known.valid:
 		return fmt.Errorf("%w: nobody to ask to hand over to %v", ErrNoLeader, target)
 	case e.known.id == target: // done

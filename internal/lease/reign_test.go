@@ -121,10 +121,15 @@ func TestPromoteErrors(t *testing.T) {
 		}
 	}
 
-	alone := newElection(t, lease.Config{Electorate: lease.Quorum(3)})
-	alone.e.View(alone.now, []lease.Voter{{ID: name(0)}, {ID: name(1), Eligible: true}})
-	if err := alone.e.Promote(alone.now, name(1)); !errors.Is(err, lease.ErrNoLeader) {
+	early := newElection(t, lease.Config{Electorate: lease.Quorum(3)})
+	early.e.View(early.now, members(1, 2))
+	if err := early.e.Promote(early.now, name(1)); !errors.Is(err, lease.ErrNoLeader) {
 		t.Errorf("Promote without a leader: %v, want %v", err, lease.ErrNoLeader)
+	}
+	alone := newElection(t, lease.Config{Electorate: lease.Quorum(3)})
+	alone.e.View(alone.now, members(1))
+	if err := alone.e.Promote(alone.now, name(0)); !errors.Is(err, lease.ErrNoQuorum) {
+		t.Errorf("Promote without a majority: %v, want %v", err, lease.ErrNoQuorum)
 	}
 }
 
