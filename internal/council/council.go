@@ -317,17 +317,6 @@ func (c *Council) Kept(now time.Time, name string, m Mark) {
 	}
 }
 
-// Leader returns who leads an election, as this node knows it. It reports false where
-// nobody does and where the election is not open. Whether this node itself leads at an
-// instant is up to the last [Hold].
-func (c *Council) Leader(name string) (Reign, bool) {
-	e, err := c.election(name)
-	if err != nil || e.reign.ID.IsZero() {
-		return Reign{}, false
-	}
-	return e.reign, true
-}
-
 // Tick does what is due. A Tick before [Council.Next] does nothing.
 func (c *Council) Tick(now time.Time) {
 	for _, e := range c.elections {

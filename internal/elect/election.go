@@ -214,15 +214,6 @@ func (e *Election) set(now time.Time, flag *bool, value bool) {
 	e.decide(now)
 }
 
-// Leader returns who leads in the eyes of this node, and under which term. It reports
-// false where nobody does.
-func (e *Election) Leader() (ident.NodeID, ident.Term, bool) {
-	if !e.following {
-		return ident.NodeID{}, 0, false
-	}
-	return e.held.Leader, e.held.Term, true
-}
-
 // Leading reports whether this node leads.
 func (e *Election) Leading() bool { return e.following && e.held.Leader == e.self }
 
