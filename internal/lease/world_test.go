@@ -61,6 +61,7 @@ type node struct {
 	trap       int           // 1 + the kind of question after which it pauses, or 0
 	backlog    []func()
 	links      map[int]*link
+	traffic    int // messages sent and taken
 	wake       int // the serial of its present wake-up
 	view       map[int]bool
 	heard      map[int]time.Duration // until when another could hear it, L5
@@ -412,6 +413,7 @@ func (n *node) send(to ident.NodeID, m lease.Message) {
 		w.tamper(&m)
 	}
 	w.sent++
+	n.traffic++
 	if a, ok := m.(lease.Ask); ok && n.trap > 0 && a.Kind == lease.Kind(n.trap-1) {
 		n.trap = 0
 		w.after(0, func() { n.pause(w.draw(0, 4*w.lease)) })
@@ -423,6 +425,7 @@ func (n *node) send(to ident.NodeID, m lease.Message) {
 		l.ready[j] = at
 		w.at(at, func() {
 			if !l.down && o.inc == inc {
+				o.traffic++
 				o.input(func(now time.Time) { o.e.Receive(now, n.id, m) })
 			}
 		})
