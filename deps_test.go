@@ -25,6 +25,7 @@ var layers = map[string][]string{
 	"internal/fault":     {"internal/ident"},
 	"internal/member":    {"internal/ident", "internal/frame"},
 	"internal/dial":      {"internal/ident"},
+	"internal/overlay":   {"internal/ident"},
 	"internal/beacon":    {"internal/ident", "internal/packet"},
 	"internal/elect":     {"internal/ident"},
 	"internal/lease":     {"internal/ident"},
@@ -82,9 +83,9 @@ var layers = map[string][]string{
 // pure lists the packages without I/O, goroutines and locks.
 var pure = []string{
 	"internal/ident", "internal/glob", "internal/frame", "internal/packet", "internal/term",
-	"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
-	"internal/admission", "internal/elect", "internal/lease", "internal/core", "internal/council",
-	"internal/sim",
+	"internal/fault", "internal/member", "internal/dial", "internal/overlay", "internal/beacon",
+	"internal/session", "internal/admission", "internal/elect", "internal/lease", "internal/core",
+	"internal/council", "internal/sim",
 }
 
 // pureBans is what a pure package must not import.
