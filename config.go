@@ -8,9 +8,11 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/espial-go/espial/codec"
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/glob"
 	"github.com/espial-go/espial/internal/session"
@@ -93,6 +95,11 @@ type Config struct {
 	// 64 MiB. It holds for what this node sends and for what it accepts.
 	EventMax int
 
+	// Codecs are those that every typed topic of this node can decode, besides its own,
+	// JSON and raw bytes. They serve readers of events that others publish in another
+	// codec than the topic's, as while a cluster changes from one to another.
+	Codecs []codec.Codec
+
 	// Control opens the control socket by which the espial command reaches this
 	// node: a Unix socket of mode 0600 in $XDG_RUNTIME_DIR/espial or, where that is not
 	// possible, in espial-UID in the folder for temporary files. The command looks into
@@ -136,6 +143,7 @@ const (
 // names the first field out of range.
 func (c Config) withDefaults(hostname string) (Config, error) {
 	c.Metadata = maps.Clone(c.Metadata)
+	c.Codecs = slices.Clone(c.Codecs)
 	if c.Name == "" {
 		c.Name = glob.HostName(hostname)
 	}
@@ -157,7 +165,11 @@ func (c Config) withDefaults(hostname string) (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return c, c.check()
+	if err := c.check(); err != nil {
+		return c, err
+	}
+	c.Codecs = append(c.Codecs, &jsonCodec{}) // behind one that the user has for JSON
+	return c, nil
 }
 
 // check returns a [ConfigError] for the first field out of range.
@@ -186,6 +198,9 @@ func (c Config) check() error {
 		return err
 	}
 	if err := checkSeeds(c.Seeds); err != nil {
+		return err
+	}
+	if err := checkCodecs(c.Codecs); err != nil {
 		return err
 	}
 	return checkMetadata(c.Metadata)

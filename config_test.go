@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/codec"
 	"github.com/espial-go/espial/internal/memnet"
 )
 
@@ -73,6 +74,9 @@ func TestStartRefusesBadConfig(t *testing.T) {
 		{"suspicion after a millisecond", espial.Config{Cluster: "a", SuspectAfter: time.Millisecond}, "SuspectAfter", "100ms"},
 		{"removal before suspicion", espial.Config{Cluster: "a", RemoveAfter: time.Second}, "RemoveAfter", "SuspectAfter"},
 		{"events of a gigabyte", espial.Config{Cluster: "a", EventMax: 1 << 30}, "EventMax", "67108864"},
+		{"a codec that is nil", espial.Config{Cluster: "a", Codecs: []codec.Codec{nil}}, "Codecs", "nil"},
+		{"a codec with a number that is set aside", espial.Config{Cluster: "a", Codecs: []codec.Codec{numbered{id: 127}}}, "Codecs", "127"},
+		{"two codecs with one number", espial.Config{Cluster: "a", Codecs: []codec.Codec{gobs{}, gobs{}}}, "Codecs", "200"},
 		{"257 seeds", espial.Config{Cluster: "a", Seeds: make([]string, 257)}, "Seeds", "256"},
 		{"seed without a port", espial.Config{Cluster: "a", Seeds: []string{"10.0.0.9"}}, "Seeds", "10.0.0.9"},
 	}

@@ -10,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/espial-go/espial/codec"
 	"github.com/espial-go/espial/internal/control"
+	"github.com/espial-go/espial/internal/session"
 )
 
 // openControl opens the control socket. A node works without it, so failing is only a
@@ -43,9 +45,10 @@ func (n *Node) serveControl(ctx context.Context) {
 //	status                    a Status
 //	members, peers, topics    each Member, each Peer, each TopicStats
 //	changes                   each Change, the present members first, until the client goes
-//	pub {topic,data,to,acks,handled,timeout_ms}
+//	pub {topic,data,codec,to,acks,handled,timeout_ms}
 //	                          nothing, once the event is accepted, or so many members have
-//	                          confirmed it; data is base64, to as ParseTarget takes it
+//	                          confirmed it; data is base64 of raw bytes, or of those that are
+//	                          encoded in codec, to as ParseTarget takes it
 //	leader                    who leads, as espial leader prints it
 //	promote {member}          nothing, once the hand-over is under way
 //	resign                    nothing, once this node leads no more
@@ -141,12 +144,13 @@ func sendAll[T any](send func(any) error, seq iter.Seq[T]) error {
 // receipts, at most the time that the client says.
 func (c controller) pub(ctx context.Context, args json.RawMessage) error {
 	var a struct {
-		Topic   string `json:"topic"`
-		Data    []byte `json:"data"`
-		To      string `json:"to"`
-		Acks    int    `json:"acks"`
-		Handled bool   `json:"handled"`
-		Timeout int64  `json:"timeout_ms"`
+		Topic   string   `json:"topic"`
+		Data    []byte   `json:"data"`
+		Codec   codec.ID `json:"codec"`
+		To      string   `json:"to"`
+		Acks    int      `json:"acks"`
+		Handled bool     `json:"handled"`
+		Timeout int64    `json:"timeout_ms"`
 	}
 	if err := json.Unmarshal(args, &a); err != nil {
 		return badArgs("pub needs a topic and base64 data", err)
@@ -167,7 +171,8 @@ func (c controller) pub(ctx context.Context, args json.RawMessage) error {
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(a.Timeout)*time.Millisecond)
 		defer cancel()
 	}
-	err := c.n.Publish(ctx, a.Topic, a.Data, to)
+	m := session.Message{Topic: a.Topic, Codec: uint8(a.Codec), Payload: a.Data}
+	err := c.n.publish(ctx, m, []Target{to})
 	if errors.Is(err, ErrTooLarge) {
 		return c.n.tooLarge()
 	}

@@ -25,7 +25,7 @@ const reservedReason = "the name is reserved for espial"
 var (
 	errGroups  = errors.New("espial: more than 16 KiB of names and patterns of groups at this node")
 	errTargets = errors.New("espial: Publish takes one target at most")
-	errCodec   = errors.New("its codec is unknown to this version")
+	errCodec   = errors.New("this node does not know the codec; Config.Codecs has those that it should")
 )
 
 // checkTopic returns a [TopicError] for a topic that nobody may publish under.

@@ -1,6 +1,7 @@
 package espial_test
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -20,6 +21,7 @@ var layers = map[string][]string{
 	"internal/frame":  {"internal/ident"},
 	"internal/packet": {"internal/ident"},
 	"internal/term":   {},
+	"codec":           {},
 
 	// 2: machines. No machine knows another one.
 	"internal/fault":     {"internal/ident"},
@@ -64,20 +66,28 @@ var layers = map[string][]string{
 
 	// 5: the public API.
 	"": {
-		"internal/ident", "internal/glob", "internal/frame", "internal/packet",
+		"codec", "internal/ident", "internal/glob", "internal/frame", "internal/packet",
 		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
 		"internal/admission", "internal/mailbox", "internal/core", "internal/council",
 		"internal/disk", "internal/link", "internal/multicast", "internal/exchange", "internal/engine",
 		"internal/control",
 	},
 
+	// 6: what plugs into the API, linked only where it is imported.
+	"codec/bson":     {"codec"},
+	"codec/cbor":     {"codec"},
+	"codec/msgpack":  {"codec"},
+	"codec/protobuf": {"codec"},
+
 	// Hosts and faults of one machine, for tests only: no other package may name it.
 	"internal/netns": {},
 	"test/ns":        {},
 
 	// 7: programs. Every package under examples/ has the rule of "examples".
-	"cmd/espial": {"", "internal/control", "internal/term"},
-	"examples":   {""},
+	"cmd/espial": {
+		"", "internal/control", "internal/term",
+	},
+	"examples": {""},
 }
 
 // pure lists the packages without I/O, goroutines and locks.
@@ -102,6 +112,15 @@ var linked = []string{
 	"golang.org/x/net",
 	"golang.org/x/sync",
 	"golang.org/x/sys",
+}
+
+// linkedBy are the modules that a package brings on top of those.
+var linkedBy = map[string][]string{
+	"":               nil,
+	"codec/bson":     {"go.mongodb.org/mongo-driver/v2"},
+	"codec/cbor":     {"github.com/fxamacker/cbor/v2", "github.com/x448/float16"},
+	"codec/msgpack":  {"github.com/vmihailenco/msgpack/v5", "github.com/vmihailenco/tagparser/v2"},
+	"codec/protobuf": {"google.golang.org/protobuf"},
 }
 
 // heavy is what the root must not bring along from the standard library:
@@ -141,29 +160,39 @@ func TestPureLayers(t *testing.T) {
 	}
 }
 
-// TestLinked bounds what a program links that imports only the root package. Run
-// it with -v to see the list.
+// TestLinked bounds what a program links that imports the root package, and what each
+// package brings that plugs into it. Run it with -v to see the list.
 func TestLinked(t *testing.T) {
 	for _, goos := range []string{"linux", "darwin", "windows"} {
-		out := goList(t, []string{"GOOS=" + goos, "CGO_ENABLED=0"}, "-deps", "-f",
-			`{{.ImportPath}} {{if .Standard}}-{{else}}{{.Module.Path}} {{.Module.Version}}{{end}}`, ".")
-		var modules []string
-		for line := range strings.Lines(out) {
-			f := strings.Fields(line)
-			pkg, mod := f[0], f[1]
-			switch {
-			case mod == "-" && slices.Contains(heavy, pkg):
-				t.Errorf("%s: the root package links %s, which it must not", goos, pkg)
-			case mod != "-" && !slices.Contains(linked, mod):
-				t.Errorf("%s: the root package links %s of %s, which is not in the list", goos, pkg, mod)
+		for _, rel := range slices.Sorted(maps.Keys(linkedBy)) {
+			modules := linkedModules(t, goos, rel)
+			for _, m := range modules {
+				path, _, _ := strings.Cut(m, " ")
+				if !slices.Contains(linked, path) && !slices.Contains(linkedBy[rel], path) {
+					t.Errorf("%s: ./%s links %s, which is not in the list", goos, rel, m)
+				}
 			}
-			if mod != "-" {
-				modules = append(modules, strings.Join(f[1:], " "))
-			}
+			t.Logf("%s: ./%s: %s", goos, rel, strings.Join(modules, ", "))
 		}
-		slices.Sort(modules)
-		t.Logf("%s: %s", goos, strings.Join(slices.Compact(modules), ", "))
 	}
+}
+
+// linkedModules returns the modules with their versions that a package links. It fails the
+// test if something heavy is among them.
+func linkedModules(t *testing.T, goos, rel string) (modules []string) {
+	t.Helper()
+	out := goList(t, []string{"GOOS=" + goos, "CGO_ENABLED=0"}, "-deps", "-f",
+		`{{.ImportPath}} {{if .Standard}}-{{else}}{{.Module.Path}} {{.Module.Version}}{{end}}`, "./"+rel)
+	for line := range strings.Lines(out) {
+		f := strings.Fields(line)
+		if f[1] != "-" {
+			modules = append(modules, strings.Join(f[1:], " "))
+		} else if slices.Contains(heavy, f[0]) {
+			t.Errorf("%s: ./%s links %s, which it must not", goos, rel, f[0])
+		}
+	}
+	slices.Sort(modules)
+	return slices.Compact(modules)
 }
 
 // TestMethodsPruned keeps the agent small: code that looks methods up by a computed

@@ -6,9 +6,13 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/espial-go/espial/codec"
 	"github.com/espial-go/espial/internal/engine"
 	"github.com/espial-go/espial/internal/memnet"
 )
+
+// JSON returns the codec of topics that name none.
+func JSON() codec.Codec { return &jsonCodec{} }
 
 // Host is a host of a network in memory, for tests.
 type Host struct {

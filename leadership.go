@@ -109,7 +109,7 @@ func (t *Term) Err() error {
 // goes on under a new term after a split, its events of the old one that are still under
 // way are refused, too.
 func (t *Term) Publish(ctx context.Context, topic string, data []byte, targets ...Target) error {
-	return t.publish(ctx, session.Message{Topic: topic, Codec: codecRaw, Payload: data}, targets)
+	return t.publish(ctx, session.Message{Topic: topic, Payload: data}, targets)
 }
 
 // publish is Publish for any codec.

@@ -25,7 +25,7 @@ const receiptsMax = 256
 // [ErrClosed] or ctx's error; in all these cases nothing was sent. An [UndeliveredError] says
 // which of several members it was not sent to, or who has not confirmed it.
 func (n *Node) Publish(ctx context.Context, topic string, data []byte, targets ...Target) error {
-	return n.publish(ctx, session.Message{Topic: topic, Codec: codecRaw, Payload: data}, targets)
+	return n.publish(ctx, session.Message{Topic: topic, Payload: data}, targets)
 }
 
 // publish is Publish for any codec and any reign.

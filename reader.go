@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/espial-go/espial/codec"
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/mailbox"
 )
@@ -71,7 +72,7 @@ func yieldEntry(e *mailbox.Entry, yield func(Event, error) bool) bool {
 	out := Event{
 		Topic: e.Topic, From: Sender{ID: NodeID(e.From), Name: e.Name}, Seq: uint64(e.First),
 		Direct: e.Lane == frame.Direct && !e.Past, Replayed: e.Past,
-		At: e.At, Term: uint64(e.Term), codec: e.Codec,
+		At: e.At, Term: uint64(e.Term), Codec: codec.ID(e.Codec),
 	}
 	for run := e.Data; len(run) > 0; out.Seq++ {
 		var payload []byte

@@ -8,15 +8,16 @@ import (
 	"github.com/espial-go/espial/internal/ident"
 )
 
-// The codecs: how a payload is encoded. Other numbers pass through, for codecs that
-// users bring.
+// The codecs: how a payload is encoded. Other numbers pass through: those from
+// [CodecUser] on are of codecs that users bring, the rest is set aside.
 const (
-	CodecRaw         uint8 = 0
-	CodecJSON        uint8 = 1
-	CodecCBOR        uint8 = 2
-	CodecMessagePack uint8 = 3
-	CodecBSON        uint8 = 4
-	CodecProtobuf    uint8 = 5
+	CodecRaw         = 0
+	CodecJSON        = 1
+	CodecCBOR        = 2
+	CodecMessagePack = 3
+	CodecBSON        = 4
+	CodecProtobuf    = 5
+	CodecUser        = 128
 )
 
 // ClassReliable is the class of messages in protocol version 1: first in, first out,
