@@ -85,7 +85,7 @@ var layers = map[string][]string{
 
 	// 7: programs. Every package under examples/ has the rule of "examples".
 	"cmd/espial": {
-		"", "internal/control", "internal/term",
+		"", "codec", "codec/bson", "codec/cbor", "codec/msgpack", "internal/control", "internal/term",
 	},
 	"examples": {""},
 }

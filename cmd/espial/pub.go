@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/codec"
 	"github.com/espial-go/espial/internal/control"
 )
 
@@ -21,13 +22,23 @@ const stdinMax = 64 << 20
 // publication is what espial pub publishes, and how.
 type publication struct {
 	topic   string
-	data    []byte
+	codec   codec.ID
+	data    []byte        // encoded
 	to      string        // as espial.ParseTarget takes it
 	acks    int           // members that have to confirm it; 0 for none
 	handled bool          // and to handle it, not only to have it
 	timeout time.Duration // to wait for them
 	wait    time.Duration // to wait for others after joining for the moment
 }
+
+// encoded is the codec of bytes that are encoded already.
+type encoded struct {
+	codec.Bytes
+	id codec.ID
+}
+
+// ID returns the codec in which they are.
+func (e encoded) ID() codec.ID { return e.id }
 
 // flags adds the flags of a publication.
 func (p *publication) flags(fs *pflag.FlagSet) {
@@ -84,8 +95,12 @@ func newPubCommand() *cobra.Command {
 		Use:   "pub TOPIC [DATA]",
 		Short: "Publish an event",
 		Long: `Publish an event to every member of the cluster, or to those that --to names.
-Without DATA, or with -, the data is read from standard input up to its end,
-byte for byte.
+Without DATA, or with -, the data is read from standard input up to its end.
+
+Data that is JSON is published as JSON, any other data as raw bytes, byte for
+byte. --codec says it: json refuses what is none, raw publishes JSON as bytes,
+cbor, msgpack and bson encode the JSON that is given, bson an object only.
+Readers of a typed topic need not know: every event says how it is encoded.
 
 A running node of this host publishes it. If none runs and --cluster is given,
 join the cluster for the moment: wait until the other members are met,
@@ -94,12 +109,16 @@ nobody was there, that some may lack it, or that fewer than --wait-acks have
 confirmed it. A running node that is alone takes the event for its own
 subscribers, with a warning.`,
 		Example: `  espial pub orders.placed '{"ID":"7"}'
+  espial pub --codec cbor sensors.kitchen '{"celsius":21.5}'
   espial pub --args jobs.resize photo.jpg 800 600
   espial pub --to role=db --wait-acks 2 --handled backup.now`,
 		Args: wants("TOPIC", "DATA…"),
 	}
 	asJSON := jsonFlag(cmd, "what was published as one JSON object")
 	asArgs := cmd.Flags().Bool("args", false, "publish what follows TOPIC as one JSON array of strings")
+	as := cmd.Flags().String("codec", "",
+		"publish in the codec `NAME`: json, raw, cbor, msgpack or bson\n"+
+			"(default json if the data is JSON, else raw)")
 	p.flags(cmd.Flags())
 	q.check = func(args []string) error {
 		if !*asArgs && len(args) > 2 { //nolint:mnd // TOPIC and DATA
@@ -113,6 +132,9 @@ subscribers, with a warning.`,
 		if p.data, err = payload(args[1:], *asArgs, cmd.InOrStdin()); err != nil {
 			return err
 		}
+		if p.codec, p.data, err = encodePayload(*as, p.data); err != nil {
+			return err
+		}
 		if n != nil {
 			err = q.publishVia(cmd.Context(), n, p)
 		} else {
@@ -122,9 +144,10 @@ subscribers, with a warning.`,
 			return err
 		}
 		return printer{cmd.OutOrStdout(), true}.print(struct {
-			Topic string `json:"topic"`
-			Bytes int    `json:"bytes"`
-		}{p.topic, len(p.data)}, "")
+			Topic string   `json:"topic"`
+			Bytes int      `json:"bytes"`
+			Codec codec.ID `json:"codec"`
+		}{p.topic, len(p.data), p.codec}, "")
 	})
 	return cmd
 }
@@ -150,7 +173,7 @@ func payload(args []string, asArgs bool, in io.Reader) ([]byte, error) {
 // publishVia lets a running node publish.
 func (q *question) publishVia(ctx context.Context, n *control.Node, p *publication) error {
 	_, err := collect(ctx, n, "pub", map[string]any{
-		"topic": p.topic, "data": p.data, "to": p.to,
+		"topic": p.topic, "data": p.data, "codec": p.codec, "to": p.to,
 		"acks": p.acks, "handled": p.handled, "timeout_ms": p.timeout.Milliseconds(),
 	})
 	if e, ok := errors.AsType[*control.Error](err); ok && e.Code == codeTooLarge {
@@ -210,5 +233,6 @@ func (p *publication) send(ctx context.Context, n *espial.Node) error {
 		ctx, cancel = context.WithTimeout(ctx, p.timeout)
 		defer cancel()
 	}
-	return n.Publish(ctx, p.topic, p.data, to)
+	topic := espial.NewTopic[[]byte](p.topic).WithCodec(encoded{id: p.codec})
+	return topic.Publish(ctx, n, p.data, to)
 }

@@ -25,6 +25,9 @@ func newSubCommand() *cobra.Command {
 		Long: `Print the events whose topics match PATTERN, until an interrupt or --count of
 them. In a pattern * stands for one word and > at the end for one or more.
 
+Data is shown as JSON, where it is JSON or is encoded in cbor, msgpack or
+bson; codec says which. With --json anything else is data_base64.
+
 A running node of this host collects them. If none runs and --cluster is
 given, join the cluster for the moment. A line with the topic "lagged" and a
 count stands in the place of events that were lost because this reader is too
@@ -162,6 +165,7 @@ func newLoss(e *espial.LaggedError) loss {
 
 // print prints one event or loss.
 func (s *subscriber) print(b json.RawMessage) error {
+	b = readable(b)
 	line := term.AppendJSON(nil, b)
 	if !s.json {
 		text, err := eventLine(b)
