@@ -209,18 +209,19 @@ func (c controller) sub(ctx context.Context, args json.RawMessage, send func(any
 	if err := send(nil); err != nil {
 		return err
 	}
+	read := 0
 	for e, err := range events {
 		lag, lagged := errors.AsType[*LaggedError](err)
 		switch {
 		case lagged:
 			err = send(newLoss(lag))
 		case err == nil:
-			a.Count--
+			read++
 			err = send(e)
 		default:
 			err = coded(err)
 		}
-		if err != nil || a.Count == 0 {
+		if err != nil || !lagged && read == a.Count {
 			return err
 		}
 	}

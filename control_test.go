@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/espial-go/espial"
 	"github.com/espial-go/espial/internal/control"
@@ -216,6 +217,39 @@ func TestControlCountsWhatASlowClientMisses(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || lost == 0 || read == 0 {
 		t.Errorf("sub ended with %v after %d events read and %d lost, want both", err, read, lost)
 	}
+}
+
+// Losses are no events: one that comes before the first event does not end a subscription.
+func TestControlGoesOnAfterALoss(t *testing.T) {
+	inCluster(t, 1, func(c *cluster) {
+		n := c.nodes[0]
+		for _, count := range []int{0, 2} {
+			var pieces []string
+			enough := errors.New("enough")
+			args := fmt.Sprintf(`{"pattern":"t","count":%d}`, count)
+			err := espial.Control(c.Context(), n, "sub", args, func(v any) error {
+				b, err := json.Marshal(v)
+				if err != nil {
+					return err
+				}
+				if string(b) == "null" {
+					c.publish(n, 1, 2000, 0) // the queue holds 1,024
+					time.Sleep(time.Second)
+					return nil
+				}
+				if pieces = append(pieces, string(b)); count == 0 && len(pieces) == 3 {
+					return enough
+				}
+				return nil
+			})
+			if len(pieces) != 3 || !strings.Contains(pieces[0], `"topic":"lagged"`) || strings.Contains(pieces[1], "lagged") {
+				c.Errorf("sub %s brings %q, %v, want a loss and two events", args, pieces, err)
+			}
+			if want := map[int]error{0: enough}[count]; !errors.Is(err, want) {
+				c.Errorf("sub %s ends with %v, want %v", args, err, want)
+			}
+		}
+	})
 }
 
 func TestControlTellsThatTheNodeEnded(t *testing.T) {

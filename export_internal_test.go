@@ -7,12 +7,18 @@ import (
 	"time"
 
 	"github.com/espial-go/espial/codec"
+	"github.com/espial-go/espial/internal/control"
 	"github.com/espial-go/espial/internal/engine"
 	"github.com/espial-go/espial/internal/memnet"
 )
 
 // JSON returns the codec of topics that name none.
 func JSON() codec.Codec { return &jsonCodec{} }
+
+// Control answers one request of the control socket of a node.
+func Control(ctx context.Context, n *Node, verb, args string, send func(any) error) error {
+	return controller{n}.Handle(ctx, control.Request{Verb: verb, Args: []byte(args)}, send)
+}
 
 // Host is a host of a network in memory, for tests.
 type Host struct {
