@@ -79,7 +79,7 @@ func Group(name string) SubscribeOption {
 }
 
 // Replay makes the subscription begin with what the members keep of the topics that match:
-// see [KeepLast] and [KeepLastOf]. Of each sender the kept events come first, marked as
+// see [Topic.KeepLast]. Of each sender the kept events come first, marked as
 // Replayed, then what it publishes; of a member that comes later, or back after a split, so
 // much as the subscription has not had. Up to 4,096 events of a sender wait for its past.
 func Replay() SubscribeOption {

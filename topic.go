@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/espial-go/espial/codec"
+	"github.com/espial-go/espial/internal/exchange"
 	"github.com/espial-go/espial/internal/session"
 )
 
@@ -20,13 +21,16 @@ import (
 type Topic[T any] struct {
 	name   string
 	opts   topicOptions
-	drafts sync.Pool // of *draft[T]
+	key    func(T) string // of the values, for KeepLastOf; nil for none
+	drafts sync.Pool      // of *draft[T]
 }
 
 // topicOptions is what the methods of a [Topic] change that return another one.
 type topicOptions struct {
 	codec codec.Codec
-	err   error // what is wrong with them
+	keep  exchange.Keep // Last is 0 for nothing
+	max   int           // bytes of a payload; 0 for what the node takes
+	err   error         // what is wrong with them
 }
 
 // NewTopic returns the topic name: 1 to 8 words joined by dots, at most 255 bytes,
@@ -44,10 +48,55 @@ func NewTopic[T any](name string) *Topic[T] {
 func (t *Topic[T]) WithCodec(c codec.Codec) *Topic[T] {
 	o := t.opts
 	o.codec = c
-	if reason := checkCodec(c); reason != "" {
+	return t.with(o, checkCodec(c))
+}
+
+// KeepLast returns the topic with a memory: every publisher keeps the last so many values
+// that it published to all or to others, and whoever subscribes later, or joins later, gets
+// them first: see [Replay], which is in force for this topic. At least 1, at most 65,536; a
+// node keeps 16 MiB of all topics.
+func (t *Topic[T]) KeepLast(values int) *Topic[T] {
+	o := t.opts
+	o.keep = exchange.Keep{Last: values}
+	reason := ""
+	if values < 1 || values > exchange.KeptMax {
+		reason = fmt.Sprintf("KeepLast(%d) is not between 1 and %d", values, exchange.KeptMax)
+	}
+	return t.with(o, reason)
+}
+
+// KeepLastOf is KeepLast for the last value of each key: the latest price of each article.
+func (t *Topic[T]) KeepLastOf(key func(T) string) *Topic[T] {
+	o := t.opts
+	o.keep = exchange.Keep{Last: 1, Keyed: true}
+	reason := ""
+	if key == nil {
+		reason = "KeepLastOf needs a function"
+	}
+	out := t.with(o, reason)
+	out.key = key
+	return out
+}
+
+// WithMax returns the topic with a limit for the encoded values, in bytes, below that of
+// [Config.EventMax]: Publish returns [ErrTooLarge] beyond it.
+func (t *Topic[T]) WithMax(bytes int) *Topic[T] {
+	o := t.opts
+	o.max = bytes
+	reason := ""
+	if bytes < 1 {
+		reason = fmt.Sprintf("WithMax(%d) is not above 0", bytes)
+	}
+	return t.with(o, reason)
+}
+
+// with returns the topic with other options, of which the last has something wrong unless
+// reason is empty. The first mistake counts.
+func (t *Topic[T]) with(o topicOptions, reason string) *Topic[T] {
+	if reason != "" && o.err == nil {
 		o.err = &TopicError{Topic: t.name, Reason: reason}
 	}
-	return &Topic[T]{name: t.name, opts: o}
+	return &Topic[T]{name: t.name, opts: o, key: t.key}
 }
 
 // Name returns the name of the topic.
@@ -57,12 +106,12 @@ func (t *Topic[T]) Name() string { return t.name }
 // cannot encode is an error that wraps the codec's, a [codec.TypeError] if the codec carries no
 // value of type T.
 func (t *Topic[T]) Publish(ctx context.Context, n *Node, v T, targets ...Target) error {
-	return t.publish(v, func(m session.Message) error { return n.publish(ctx, m, targets) })
+	return t.publish(n, v, func(m session.Message) error { return n.publish(ctx, m, targets) })
 }
 
 // PublishAs encodes v and publishes it as the leader, as [Term.Publish] does.
 func (t *Topic[T]) PublishAs(ctx context.Context, term *Term, v T, targets ...Target) error {
-	return t.publish(v, func(m session.Message) error { return term.publish(ctx, m, targets) })
+	return t.publish(term.n, v, func(m session.Message) error { return term.publish(ctx, m, targets) })
 }
 
 // draft is a value on its way to its bytes. Both are used again: handing a value to a
@@ -76,7 +125,7 @@ type draft[T any] struct {
 const draftMax = 64 << 10
 
 // publish gives send the message that holds v, which is good until send returns.
-func (t *Topic[T]) publish(v T, send func(session.Message) error) error {
+func (t *Topic[T]) publish(n *Node, v T, send func(session.Message) error) error {
 	if t.opts.err != nil {
 		return t.opts.err
 	}
@@ -86,12 +135,13 @@ func (t *Topic[T]) publish(v T, send func(session.Message) error) error {
 	}
 	d.value = v
 	err := t.opts.codec.Encode(&d.bytes, &d.value)
-	if err == nil {
-		err = send(session.Message{
-			Topic: t.name, Codec: uint8(t.opts.codec.ID()), Payload: d.bytes.Bytes(),
-		})
-	} else {
+	switch {
+	case err != nil:
 		err = fmt.Errorf("espial: topic %s: the value does not encode: %w", t.name, err)
+	case t.opts.max > 0 && d.bytes.Len() > t.opts.max:
+		err = fmt.Errorf("%w: %d bytes, limit %d (Topic.WithMax)", ErrTooLarge, d.bytes.Len(), t.opts.max)
+	default:
+		err = send(t.message(n, d))
 	}
 	if d.bytes.Cap() <= draftMax {
 		var zero T
@@ -100,6 +150,18 @@ func (t *Topic[T]) publish(v T, send func(session.Message) error) error {
 		t.drafts.Put(d)
 	}
 	return err
+}
+
+// message returns the message of a draft.
+func (t *Topic[T]) message(n *Node, d *draft[T]) session.Message {
+	m := session.Message{Topic: t.name, Codec: uint8(t.opts.codec.ID()), Payload: d.bytes.Bytes()}
+	if t.opts.keep.Last > 0 {
+		n.eng.Exchange().Keep(t.name, t.opts.keep)
+		if t.key != nil {
+			m.Key = t.key(d.value)
+		}
+	}
+	return m
 }
 
 // Subscribe yields the values published on the topic, as [Node.Subscribe] does. Each is
@@ -114,7 +176,11 @@ func (t *Topic[T]) Subscribe(
 	if t.opts.err != nil {
 		return func(yield func(EventOf[T], error) bool) { yield(EventOf[T]{}, t.opts.err) }
 	}
-	events := n.Subscribe(ctx, t.name, append(slices.Clip(opts), ReuseData())...)
+	opts = append(slices.Clip(opts), ReuseData())
+	if t.opts.keep.Last > 0 {
+		opts = append(opts, Replay())
+	}
+	events := n.Subscribe(ctx, t.name, opts...)
 	return func(yield func(EventOf[T], error) bool) {
 		var value, zero T // one for all events: it moves to the heap
 		for e, err := range events {
