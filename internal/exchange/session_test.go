@@ -446,7 +446,8 @@ func starve(t *testing.T, lane frame.Lane) {
 	defer cancel()
 	for range 4 {
 		wg.Go(func() {
-			for publish(message("a", "small", 8<<10)) == nil {
+			for err := error(nil); err == nil; {
+				err = publish(message("a", "small", 8<<10))
 			}
 		})
 	}
