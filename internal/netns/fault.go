@@ -25,23 +25,24 @@ func (s *Segment) Deafen(h *Host) {
 	s.fault(out(h) + "drop")
 }
 
-// Split drops every packet between hosts of different sides. Hosts that are on no side reach,
-// and are reached by, all.
+// Split drops every packet between hosts of different sides, and ends the other faults of the
+// segment in the same step: no packet passes between two splits. Hosts that are on no side
+// reach, and are reached by, all.
 func (s *Segment) Split(sides ...[]*Host) {
 	s.t.Helper()
-	var rules []string
+	rules := []string{heal}
 	for i, side := range sides {
 		for j, other := range sides {
 			for _, h := range side {
 				for _, o := range other {
 					if i != j {
-						rules = append(rules, in(h)+out(o)+"drop")
+						rules = append(rules, forward+in(h)+out(o)+"drop")
 					}
 				}
 			}
 		}
 	}
-	s.fault(rules...)
+	s.nft(s.name, rules...)
 }
 
 // Loss drops each packet from and to a host with the given probability, in percent.
@@ -71,14 +72,20 @@ func (s *Segment) Hold(d time.Duration) {
 // Heal ends what the other faults of the segment began.
 func (s *Segment) Heal() {
 	s.t.Helper()
-	s.nft(s.name, "flush chain bridge fault forward")
+	s.nft(s.name, heal)
 }
+
+// The lines of nft that end all faults, and that begin one.
+const (
+	heal    = "flush chain bridge fault forward"
+	forward = "add rule bridge fault forward "
+)
 
 // fault adds rules for what the bridge forwards, all in one step.
 func (s *Segment) fault(rules ...string) {
 	s.t.Helper()
 	for i := range rules {
-		rules[i] = "add rule bridge fault forward " + rules[i]
+		rules[i] = forward + rules[i]
 	}
 	s.nft(s.name, rules...)
 }
@@ -87,12 +94,13 @@ func (s *Segment) fault(rules ...string) {
 func in(h *Host) string  { return fmt.Sprintf("iifname %q ", h.port) }
 func out(h *Host) string { return fmt.Sprintf("oifname %q ", h.port) }
 
-// ResetTCP answers the next packets of every TCP connection of the host with a reset, to both
-// ends, and lets go once it has hit one, within a second. Attempts to connect pass: a
-// connection that breaks is no refusal. It reports whether there was one to break.
+// ResetTCP answers the next packet of a TCP connection of the host with a reset, once on each
+// way, and so breaks it at both ends. Attempts to connect pass: a connection that breaks is no
+// refusal. It reports whether there was one to break within a second.
 func (h *Host) ResetTCP() bool {
 	h.segment.t.Helper()
-	const rule = "tcp flags & (fin | syn | rst) == 0 counter reject with tcp reset"
+	const rule = "tcp flags & (fin | syn | rst) == 0 limit rate 1/day burst 1 packets counter " +
+		"reject with tcp reset"
 	h.segment.nft(h.name, `table inet breaking {
 		chain input { type filter hook input priority 0; iifname lo accept; `+rule+`; }
 		chain output { type filter hook output priority 0; oifname lo accept; `+rule+`; }

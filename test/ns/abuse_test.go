@@ -56,10 +56,7 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 	if result.Count < idleMin {
 		t.Errorf("only %d connections were opened", result.Count)
 	}
-	for _, n := range nodes {
-		never(t, n, netns.Match{Kind: "peer_removed"})
-		never(t, n, netns.Match{Kind: "suspected_node"})
-	}
+	undisturbed(t, nodes...)
 }
 
 // TestGarbageOnTheGroupCostsLittle, and who comes meanwhile is found by multicast (D15).
@@ -84,9 +81,8 @@ func TestGarbageOnTheGroupCostsLittle(t *testing.T) {
 	if grown > 8<<20 {
 		t.Errorf("the node grew by %d KiB", grown>>10)
 	}
+	undisturbed(t, nodes...)
 	for _, n := range nodes {
-		never(t, n, netns.Match{Kind: "suspected_node"})
-		never(t, n, netns.Match{Kind: "peer_removed"})
 		if lines := strings.Count(n.Messages(), "\n"); lines > 20 {
 			t.Errorf("%s wrote %d lines about it", n.Name, lines)
 		}
@@ -134,7 +130,7 @@ func TestForgedBeaconsMoveNobody(t *testing.T) {
 		t.Errorf("the victim got %d bytes from %d nodes for %d bytes in its name", received, len(nodes), sent)
 	}
 	for _, n := range nodes {
-		if got := n.Changes(); len(got) > 0 {
+		if got := notable(n); len(got) > 0 {
 			t.Errorf("%s printed %d changes\n%s", n.Name, len(got), n.Report())
 		}
 	}
@@ -217,8 +213,5 @@ func TestANodeWithoutDescriptorsWaitsForSome(t *testing.T) {
 	if share > 0.05 {
 		t.Errorf("a node without descriptors takes %.0f %% of a core, want 5 %% at most", 100*share)
 	}
-	for _, n := range nodes {
-		never(t, n, netns.Match{Kind: "peer_removed"})
-		never(t, n, netns.Match{Kind: "suspected_node"})
-	}
+	undisturbed(t, nodes...)
 }

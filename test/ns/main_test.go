@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -144,6 +145,28 @@ func never(t *testing.T, n *netns.Node, m netns.Match) {
 	if count := n.Count(m); count > 0 {
 		t.Errorf("%s printed %d times what must not come: %v\n%s", n.Name, count, m, n.Report())
 	}
+}
+
+// undisturbed fails the test for each node that has lost or suspected another since the mark.
+func undisturbed(t *testing.T, nodes ...*netns.Node) {
+	t.Helper()
+	for _, n := range nodes {
+		for _, c := range notable(n) {
+			switch c.Kind {
+			case "peer_removed", "removed_node", "suspected_node":
+				t.Errorf("%s printed what must not come: %s\n%s", n.Name, c.Line, n.Report())
+			}
+		}
+	}
+}
+
+// notable returns the changes since the mark. Suspicions are among them in the long run only:
+// on a machine that has much else to do, a node that waits for its turn is suspected for a
+// moment, and rightly.
+func notable(n *netns.Node) []netns.Change {
+	return slices.DeleteFunc(n.Changes(), func(c netns.Change) bool {
+		return chaos(c.Kind == "suspected_node", false)
+	})
 }
 
 func removed(n *netns.Node) netns.Match { return netns.Match{Kind: "removed_node", ID: n.ID} }

@@ -79,8 +79,7 @@ func TestHandshakesWithoutEndCostLittle(t *testing.T) {
 		s.Host(1).Up("--cluster", "c"), s.Host(2).Up("--cluster", "c"), s.Host(3).Up("--cluster", "c"),
 	}
 	netns.Whole(startMax, nodes...)
-	s.Hold(second)
-	markAll(nodes)
+	settle(t, nodes)
 	victim := nodes[0]
 	begin, used := time.Now(), victim.CPU()
 	stranger := s.Host(4).Start(program("shake", s.Host(1).Addr.String()+port, "500")...)
@@ -99,14 +98,11 @@ func TestHandshakesWithoutEndCostLittle(t *testing.T) {
 	if most := 32 + 8*took.Seconds(); float64(shaken) > most {
 		t.Errorf("%d handshakes with one address in %v, want %.0f at most", shaken, took, most)
 	}
-	if shaken+failed < 1000 {
+	if shaken+failed < chaos(200, 1000) {
 		t.Errorf("%d handshakes were tried: nothing is proved", shaken+failed)
 	}
 	if share > 0.15 {
 		t.Errorf("%d handshakes cost %.0f %% of a core, want 15 %% at most", shaken+failed, 100*share)
 	}
-	for _, n := range nodes {
-		never(t, n, netns.Match{Kind: "suspected_node"})
-		never(t, n, netns.Match{Kind: "peer_removed"})
-	}
+	undisturbed(t, nodes...)
 }

@@ -32,7 +32,7 @@ func TestANodeThatLeavesIsSeenToLeave(t *testing.T) {
 	begin := leaver.Leave()
 	for _, n := range without(nodes, leaver) {
 		within(t, n, n.Wait(2*patient(leftMax), left(leaver)), begin, leftMax)
-		never(t, n, netns.Match{Kind: "suspected_node"})
+		never(t, n, suspected(leaver))
 		if got := n.Count(removed(leaver)); got != 1 {
 			t.Errorf("%s removed the leaver %d times", n.Name, got)
 		}
@@ -216,7 +216,7 @@ func TestWithoutUDPAClusterLivesAndGrowsBySeeds(t *testing.T) {
 	deaf := lonely.Up("--cluster", "c")
 	s.Hold(chaos(5*second, 60*second))
 	for _, n := range nodes {
-		if got := n.Changes(); len(got) > 0 {
+		if got := notable(n); len(got) > 0 {
 			t.Errorf("%s printed %d changes when UDP was dropped\n%s", n.Name, len(got), n.Report())
 		}
 	}
