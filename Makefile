@@ -63,9 +63,10 @@ fuzz: ## each fuzz target for FUZZTIME
 	scripts/fuzz.sh $(FUZZTIME) $(PKG)
 
 .PHONY: bench
-bench: ## benchmarks in the form that benchstat reads, then what real processes do
+bench: ## benchmarks in the form that benchstat reads, then what real processes do, beside others
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) $(PKG)
 	go run ./cmd/espial bench --runs 1 --duration 1s
+	cd bench && go run . -rounds 1 -runs 1 -duration 1s -sizes 128 -receivers 4
 
 .PHONY: cross
 cross: ## compile for every supported system

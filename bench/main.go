@@ -1,0 +1,190 @@
+// Bench measures espial beside its peers and beside a bare TLS link, on this machine and in
+// one run, between processes over encrypted loopback:
+//
+//	go run . [-scenario A|B|E|all] [-json]
+//
+// Each process is this program once more, in a role; one file for each contender says what it
+// does there. docs/benchmarks.md says how to read what it prints.
+//
+// It is a module of its own, because espial does not depend on its peers.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Contenders that have a part of their own in a comparison.
+const (
+	bareName   = "tls"
+	espialName = "espial"
+)
+
+// options are the flags.
+type options struct {
+	scenario string
+	only     []string // contenders; none is all
+	rounds   int      // of scenario E
+	calm     time.Duration
+	runs     int // of scenarios A and B
+	duration time.Duration
+	sizes    []int // of a message, in bytes
+	fans     []int // receivers in scenario B
+	json     bool
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the program: a child in its role, or the benchmark.
+func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) == 3 {
+		switch role, name, spec := args[0], args[1], []byte(args[2]); role {
+		case "seat":
+			return sit(ctx, name, spec)
+		case "hub", "receiver", "sender":
+			return work(ctx, role, name, spec)
+		}
+	}
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	return bench(ctx, o, out)
+}
+
+// parse reads the flags.
+func parse(args []string) (o options, err error) {
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.StringVar(&o.scenario, "scenario", "all", "A (one to one), B (one to many), E (leader replaced) or all")
+	only := f.String("only", "", "measure these contenders alone, by comma")
+	f.IntVar(&o.rounds, "rounds", 20, "E: how often the leader resigns and is killed")
+	f.DurationVar(&o.calm, "calm", 2*time.Second, "E: time in which a cluster settles between two rounds")
+	f.IntVar(&o.runs, "runs", 3, "A, B: measure so often; the median counts")
+	f.DurationVar(&o.duration, "duration", 3*time.Second, "A, B: time of one run")
+	sizes := f.String("sizes", "128,16", "A, B: bytes of one message, at least 8, by comma")
+	fans := f.String("receivers", "4,16", "B: how many receive, by comma")
+	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if *only != "" {
+		o.only = strings.Split(*only, ",")
+	}
+	if o.sizes, err = numbers("sizes", *sizes, stampMin); err != nil {
+		return o, err
+	}
+	if o.fans, err = numbers("receivers", *fans, 2); err != nil {
+		return o, err
+	}
+	return o, o.check(f.Args())
+}
+
+// check returns what is wrong with the flags.
+func (o options) check(rest []string) error {
+	switch known := []string{"A", "B", "E", "all"}; {
+	case len(rest) > 0:
+		return fmt.Errorf("unknown argument %q", rest[0])
+	case !slices.Contains(known, o.scenario):
+		return fmt.Errorf("-scenario: is %q, must be one of %q", o.scenario, known)
+	case o.rounds < 1 || o.runs < 1 || o.calm <= 1 || o.duration <= 0:
+		return errors.New("-rounds, -calm, -runs and -duration must be above 0")
+	}
+	for _, name := range o.only {
+		_, seat := pick(electors(), name)
+		_, carrier := pick(carriers(), name)
+		if seat != nil && carrier != nil {
+			return fmt.Errorf("-only: %w", errors.Join(seat, carrier))
+		}
+	}
+	return nil
+}
+
+// numbers reads a list of numbers that are at least least.
+func numbers(name, list string, least int) ([]int, error) {
+	var all []int
+	for s := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < least {
+			return nil, fmt.Errorf("-%s: %q is not a number of at least %d", name, s, least)
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+// wants reports whether a scenario is to be measured.
+func (o options) wants(scenario string) bool { return o.scenario == "all" || o.scenario == scenario }
+
+// crowds returns for how many receivers scenarios A and B are measured.
+func (o options) crowds() []int {
+	var all []int
+	if o.wants("A") {
+		all = append(all, 1)
+	}
+	if o.wants("B") {
+		all = append(all, o.fans...)
+	}
+	return all
+}
+
+// bench measures and prints.
+func bench(ctx context.Context, o options, out io.Writer) error {
+	if o.wants("E") {
+		rows, err := measureReigns(ctx, o)
+		if err != nil {
+			return fmt.Errorf("scenario E: %w", err)
+		}
+		if err := write(out, rows, o.json); err != nil {
+			return err
+		}
+	}
+	if o.scenario == "all" && !o.json {
+		_, _ = fmt.Fprintln(out)
+	}
+	rows, err := measureRates(ctx, o)
+	if err != nil {
+		return err
+	}
+	return write(out, rows, o.json)
+}
+
+// contender is something to be measured, under a name that is also that of its rows.
+type contender[T any] struct {
+	name string
+	what T
+}
+
+// pick returns the contender with the name.
+func pick[T any](all []contender[T], name string) (what T, err error) {
+	var names []string
+	for _, c := range all {
+		if c.name == name {
+			return c.what, nil
+		}
+		names = append(names, c.name)
+	}
+	return what, fmt.Errorf("no contender is called %q; there are %q", name, names)
+}
+
+// wanted returns the contenders that are to be measured.
+func wanted[T any](all []contender[T], only []string) []contender[T] {
+	return slices.DeleteFunc(all, func(c contender[T]) bool {
+		return len(only) > 0 && !slices.Contains(only, c.name)
+	})
+}
