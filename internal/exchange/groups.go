@@ -169,8 +169,7 @@ func (p *Pair) announce() {
 }
 
 // interested takes what the groups of the peer subscribe to. What is malformed is left out.
-func (p *Pair) interested(ev frame.Events) {
-	payload, _ := frame.NextPayload(ev.Run)
+func (p *Pair) interested(payload []byte) {
 	list, ok := frame.DecodeInterests(payload)
 	if !ok {
 		p.x.forged.Add(1)

@@ -88,6 +88,27 @@ func TestAGroupIsKnownAfterASessionEnded(t *testing.T) {
 	})
 }
 
+// TestWhatAMemberSaidLastOfItsGroupsCounts, also where it said it twice in one frame.
+func TestWhatAMemberSaidLastOfItsGroupsCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+		w := link(t, a, b)
+		a.direct(b, 1, 10, 16<<10)
+		for _, group := range []string{"early", "late"} {
+			a.joins(group)
+			for _, raw := range w.frames(0) { // some of what is there, and nothing of groups
+				if err := w.ends[1].pair.Receive(raw); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		w.carry()
+		if got := groups(b, "any"); got != "early late" {
+			t.Errorf("groups: %q", got)
+		}
+	})
+}
+
 // TestOneOfAGroupGetsAMessage, in turn, and nobody of the group what was broadcast.
 func TestOneOfAGroupGetsAMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -215,14 +215,10 @@ func (a *awaited) leave(member func(*Pair) bool) {
 	}
 }
 
-// receipts takes a run of receipts from the peer.
-func (p *Pair) receipts(ev frame.Events) {
-	for run := ev.Run; len(run) > 0; {
-		var payload []byte
-		payload, run = frame.NextPayload(run)
-		if r, ok := frame.DecodeReceipt(payload); ok {
-			p.x.awaited.answered(p, r)
-		}
+// receipt takes a receipt from the peer.
+func (p *Pair) receipt(payload []byte) {
+	if r, ok := frame.DecodeReceipt(payload); ok {
+		p.x.awaited.answered(p, r)
 	}
 }
 

@@ -64,19 +64,25 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 }
 
 // internal takes what the exchange of the peer says to this one, and reports whether it
-// was that.
+// was that. What was said together came in one run.
 func (p *Pair) internal(ev frame.Events) bool {
+	var take func(payload []byte)
 	switch string(ev.Topic) {
 	case frame.TopicReceipt:
-		p.receipts(ev)
+		take = p.receipt
 	case frame.TopicInterests:
-		p.interested(ev)
+		take = p.interested
 	case frame.TopicReplay:
-		p.replay(ev)
+		take = p.replay
 	case frame.TopicReplayed:
-		p.replayed(ev)
+		take = p.replayed
 	default:
 		return false
+	}
+	for run := ev.Run; len(run) > 0; {
+		var payload []byte
+		payload, run = frame.NextPayload(run)
+		take(payload)
 	}
 	return true
 }

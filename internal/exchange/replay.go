@@ -259,8 +259,7 @@ func (p *Pair) run() {
 // replay answers a question of the peer: with what is kept, and that this was all. While
 // an answer is on its way another one is empty, or a peer could make a node hold any number
 // of them.
-func (p *Pair) replay(ev frame.Events) {
-	payload, _ := frame.NextPayload(ev.Run)
+func (p *Pair) replay(payload []byte) {
 	q, ok := frame.DecodeReplay(payload)
 	if !ok || glob.CheckPattern(q.Pattern) != nil {
 		p.x.forged.Add(1)
@@ -287,8 +286,7 @@ func (p *Pair) pendingErrands() int {
 }
 
 // replayed takes the end of an answer.
-func (p *Pair) replayed(ev frame.Events) {
-	payload, _ := frame.NextPayload(ev.Run)
+func (p *Pair) replayed(payload []byte) {
 	if q, ok := frame.DecodeReplay(payload); ok {
 		p.x.questions.find(p, q.Question, true)
 	}

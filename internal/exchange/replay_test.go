@@ -159,6 +159,28 @@ func TestWhoComesLaterIsAskedToo(t *testing.T) {
 	})
 }
 
+// TestQuestionsThatTravelTogetherAreAllAnswered, and so are answers that end together.
+func TestQuestionsThatTravelTogetherAreAllAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+		a.Keep("a", exchange.Keep{Last: 1})
+		a.publish(1, 1, 8)
+		all := []*follower{b.late("a"), b.late("a"), b.late("other"), b.late("other")}
+		w := link(t, a, b)
+		w.carry()
+		a.publish(2, 2, 8)
+		if err := a.Broadcast(t.Context(), false, message("other", 3, 8), nil); err != nil {
+			t.Fatal(err)
+		}
+		w.carry()
+		for i, want := range []string{" past/a:1#1 a:2#2", " past/a:1#1 a:2#2", " other:3#3", " other:3#3"} {
+			if got := all[i].read(t); got != want {
+				t.Errorf("subscription %d read%s, want%s", i, got, want)
+			}
+		}
+	})
+}
+
 // TestWhoGoesIsNotWaitedFor: what it published while it was asked is given out.
 func TestWhoGoesIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
