@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/espial-go/espial"
@@ -19,18 +20,30 @@ type ledger struct {
 	got map[string][]string // by payload, the names of the nodes
 }
 
+func newLedger() *ledger { return &ledger{got: map[string][]string{}} }
+
 // join starts a loop of a group at n, until ctx ends.
 func (l *ledger) join(ctx context.Context, n *espial.Node, group string) {
 	events := n.Subscribe(ctx, "jobs.*", espial.Group(group))
-	go func() {
-		for e, err := range events {
-			if err == nil {
-				l.mu.Lock()
-				l.got[string(e.Data)] = append(l.got[string(e.Data)], n.Name())
-				l.mu.Unlock()
-			}
+	go l.note(events, n.Name())
+}
+
+// at returns who got an event.
+func (l *ledger) at(payload string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.got[payload])
+}
+
+// note notes what one subscription got.
+func (l *ledger) note(events iter.Seq2[espial.Event, error], name string) {
+	for e, err := range events {
+		if err == nil {
+			l.mu.Lock()
+			l.got[string(e.Data)] = append(l.got[string(e.Data)], name)
+			l.mu.Unlock()
 		}
-	}()
+	}
 }
 
 // TestAGroupSharesEvents: each is for one node of the group, all get their share, and when a
@@ -39,7 +52,7 @@ func TestAGroupSharesEvents(t *testing.T) {
 	inCluster(t, 4, func(c *cluster) {
 		ctx, cancel := context.WithCancel(c.Context())
 		defer cancel()
-		l := &ledger{got: map[string][]string{}}
+		l := newLedger()
 		for _, n := range c.nodes[1:] {
 			l.join(ctx, n, "workers")
 		}
@@ -56,12 +69,9 @@ func TestAGroupSharesEvents(t *testing.T) {
 		c.net.Down(ip(3))
 		time.Sleep(time.Second)
 		publish(300, 500)
-		synctest.Wait()
-		l.mu.Lock()
-		defer l.mu.Unlock()
 		share := map[string]int{}
 		for i := range 500 {
-			at := l.got[fmt.Sprint(i)]
+			at := l.at(fmt.Sprint(i))
 			if len(at) != 1 {
 				c.Errorf("event %d is at %v, want one of the group", i, at)
 				continue
@@ -80,22 +90,14 @@ func TestGroupsAndOthersGetTheirOwn(t *testing.T) {
 	inCluster(t, 2, func(c *cluster) {
 		ctx, cancel := context.WithCancel(c.Context())
 		defer cancel()
-		a, b, plain := &ledger{got: map[string][]string{}}, &ledger{got: map[string][]string{}}, &ledger{got: map[string][]string{}}
+		a, b, plain := newLedger(), newLedger(), newLedger()
 		a.join(ctx, c.nodes[0], "a") // at the publisher itself
 		b.join(ctx, c.nodes[1], "b")
 		late := c.start(espial.Config{})
 		b.join(ctx, late, "b")
 		c.meet(3)
 		events := late.Subscribe(ctx, "jobs.>")
-		go func() {
-			for e, err := range events {
-				if err == nil {
-					plain.mu.Lock()
-					plain.got[string(e.Data)] = append(plain.got[string(e.Data)], "late")
-					plain.mu.Unlock()
-				}
-			}
-		}()
+		go plain.note(events, "late")
 		time.Sleep(time.Second)
 		for i := range 10 {
 			if err := c.nodes[0].Publish(c.Context(), "jobs.run", fmt.Append(nil, i)); err != nil {
@@ -112,19 +114,19 @@ func TestGroupsAndOthersGetTheirOwn(t *testing.T) {
 		var names []string
 		for i := range 10 {
 			key := fmt.Sprint(i)
-			if len(a.got[key]) != 1 || len(b.got[key]) != 1 || len(plain.got[key]) != 1 {
-				c.Errorf("event %d: a %v, b %v, no group %v", i, a.got[key], b.got[key], plain.got[key])
+			if len(a.at(key)) != 1 || len(b.at(key)) != 1 || len(plain.at(key)) != 1 {
+				c.Errorf("event %d: a %v, b %v, no group %v", i, a.at(key), b.at(key), plain.at(key))
 			}
-			names = append(names, b.got[key]...)
+			names = append(names, b.at(key)...)
 		}
 		if n := strings.Count(strings.Join(names, " "), "node-2"); n != 5 {
 			c.Errorf("who joined late got %d of ten", n)
 		}
-		if len(a.got["others"]) != 0 || len(b.got["others"]) != 1 {
-			c.Errorf("published to others: a %v, b %v", a.got["others"], b.got["others"])
+		if len(a.at("others")) != 0 || len(b.at("others")) != 1 {
+			c.Errorf("published to others: a %v, b %v", a.at("others"), b.at("others"))
 		}
-		if len(b.got["late"]) != 1 || len(plain.got["late"]) != 1 {
-			c.Errorf("published to one member: b %v, no group %v", b.got["late"], plain.got["late"])
+		if len(b.at("late")) != 1 || len(plain.at("late")) != 1 {
+			c.Errorf("published to one member: b %v, no group %v", b.at("late"), plain.at("late"))
 		}
 	})
 }
@@ -134,7 +136,7 @@ func TestConfirmationsOfGroups(t *testing.T) {
 	inCluster(t, 3, func(c *cluster) {
 		ctx, cancel := context.WithCancel(c.Context())
 		defer cancel()
-		l := &ledger{got: map[string][]string{}}
+		l := newLedger()
 		l.join(ctx, c.nodes[1], "workers")
 		l.join(ctx, c.nodes[2], "workers")
 		time.Sleep(time.Second)
