@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,11 +22,13 @@ type price struct {
 func article(p price) string { return p.Article }
 
 // values reads the events of a topic for a second, as words: "past:a1" was replayed.
-func values(t *testing.T, topic *espial.Topic[price], n *espial.Node) string {
+func values(
+	t *testing.T, topic *espial.Topic[price], n *espial.Node, opts ...espial.SubscribeOption,
+) string {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	var words []string
-	for e, err := range topic.Subscribe(ctx, n) {
+	for e, err := range topic.Subscribe(ctx, n, opts...) {
 		word := fmt.Sprint(e.Value.Article, e.Value.Cents)
 		if e.Replayed {
 			word = "past:" + word
@@ -62,7 +65,39 @@ func TestWhoComesLateGetsWhatIsKept(t *testing.T) {
 	})
 }
 
-// TestTheReaderWaitsForThePublisher: it is there first, and a publisher that joins later, or
+// TestThePastIsForWhomTheNewsIs: what a subscription leaves out it is not replayed either,
+// and a group, whose members share what comes, has no past that each of them would get.
+func TestThePastIsForWhomTheNewsIs(t *testing.T) {
+	topic := espial.NewTopic[price]("prices").KeepLastOf(article)
+	inCluster(t, 3, func(c *cluster) {
+		for i, n := range c.nodes[:2] {
+			if err := topic.Publish(c.Context(), n, price{"a", i}); err != nil {
+				c.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second) // all that was published has arrived
+		for _, tt := range []struct {
+			name string
+			opt  espial.SubscribeOption
+			want string
+		}{
+			{"from one member", espial.From(espial.Only(c.nodes[1].ID())), "past:a1"},
+			{"from a name", espial.From(espial.Named("node-0")), "past:a0"},
+			{"from others", espial.From(espial.Others()), "past:a0 past:a1"},
+			{"from nobody", espial.From(espial.Named("node-9")), ""},
+			{"direct events only", espial.DirectOnly(), ""},
+			{"of a group", espial.Group("workers"), ""},
+		} {
+			got := strings.Fields(values(c.T, topic, c.nodes[2], tt.opt))
+			slices.Sort(got) // there is no order between publishers
+			if got := strings.Join(got, " "); got != tt.want {
+				c.Errorf("a subscription %s gets %q, want %q", tt.name, got, tt.want)
+			}
+		}
+	})
+}
+
+// TestAPublisherThatComesLaterReplays: the reader is there first, and a publisher that joins later, or
 // returns after a split, replays what the reader has not had.
 func TestAPublisherThatComesLaterReplays(t *testing.T) {
 	topic := espial.NewTopic[price]("prices").KeepLast(10)

@@ -73,7 +73,8 @@ func DirectOnly() SubscribeOption {
 // gets each, in turn, as a direct event. It shares the work of what one node cannot do
 // alone. A publisher knows of a group once its members have told it, one round trip after
 // Subscribe. An event is for the member that was chosen: if that dies, the event is lost,
-// and the publisher may learn so by [Target.Handled].
+// and the publisher may learn so by [Target.Handled]. A malformed name is yielded once as a
+// [TargetError].
 func Group(name string) SubscribeOption {
 	return func(s *subscription) { s.group = &name }
 }
@@ -81,7 +82,8 @@ func Group(name string) SubscribeOption {
 // Replay makes the subscription begin with what the members keep of the topics that match:
 // see [Topic.KeepLast]. Of each sender the kept events come first, marked as
 // Replayed, then what it publishes; of a member that comes later, or back after a split, so
-// much as the subscription has not had. Up to 4,096 events of a sender wait for its past.
+// much as the subscription has not had. Up to 4,096 events of a sender wait for its past. A
+// subscription of a [Group], or with [DirectOnly], has no past.
 func Replay() SubscribeOption {
 	return func(s *subscription) { s.replay = true }
 }
@@ -101,6 +103,8 @@ func (n *Node) Subscribe(
 	for _, o := range opts {
 		o(&s)
 	}
+	// What is kept was broadcast, and each member of a group would get all of it.
+	s.replay = s.replay && !s.direct && s.group == nil
 	q, err := n.queue(pattern, s)
 	if err != nil {
 		return func(yield func(Event, error) bool) { yield(Event{}, err) }

@@ -87,7 +87,7 @@ func TestWhoComesLateGetsTheLast(t *testing.T) {
 	})
 }
 
-// TestTheQuestionIsFasterThanTheNews: what is broadcast after the question arrived comes
+// TestWhatIsKeptAndNewComesOnce: what is broadcast after the question arrived comes
 // once, though it is kept as well.
 func TestWhatIsKeptAndNewComesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

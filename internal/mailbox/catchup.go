@@ -27,9 +27,14 @@ func (q *Queue) Enter(from ident.NodeID, s Stage) {
 	q.wake()
 }
 
-// Replay puts a run that a member replays into this queue alone, as [Box.Deliver] does.
+// Replay puts a run that a member replays into this queue alone, as [Box.Deliver] does. It was
+// broadcast when it was new, and is left out if the broadcasts of that member are.
 func (q *Queue) Replay(topic string, r Run, rel Releaser) {
 	owed := release{holds: &q.box.holds, rel: rel, lane: r.Lane, last: r.Last}
+	if !q.opts.wants(r.From, frame.Broadcast) {
+		owed.done()
+		return
+	}
 	r.Topic, r.Past = topic, true
 	e := Entry{Run: r}
 	if !r.Owned {
