@@ -62,15 +62,22 @@ func fuzz(f *testing.F, c codec.Codec) {
 			t.Errorf("%v: %d bytes cost %d bytes, want at most %d", c.ID(), len(data), got, most)
 		}
 		var v any
-		if c.Decode(data, &v) != nil || !utf8.ValidString(fmt.Sprint(v)) {
-			return // MessagePack takes bytes for text where text belongs, as in a key
+		if c.Decode(data, &v) != nil {
+			return
+		}
+		text := fmt.Sprint(v)
+		if !utf8.ValidString(text) || strings.Contains(text, " UTC") {
+			// MessagePack takes bytes for text where text belongs, as in a key. CBOR has more
+			// forms of a time than it writes: not a number is the zero time and becomes null,
+			// and there are years of more than four digits.
+			return
 		}
 		var b bytes.Buffer
 		if err := c.Encode(&b, &v); err != nil {
 			t.Fatalf("%v decodes %x as %v and does not encode it: %v", c.ID(), data, v, err)
 		}
 		var again any
-		if err := c.Decode(b.Bytes(), &again); err != nil || fmt.Sprint(again) != fmt.Sprint(v) {
+		if err := c.Decode(b.Bytes(), &again); err != nil || fmt.Sprint(again) != text {
 			t.Fatalf("%v decodes %x as %v, which comes back as %v, %v", c.ID(), data, v, again, err)
 		}
 	})

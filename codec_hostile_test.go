@@ -182,24 +182,24 @@ func TestHostilePayloads(t *testing.T) {
 // checkHostile fails unless data is refused in the time and the memory that it may take.
 func checkHostile(t *testing.T, c codec.Codec, data []byte, target func() any) {
 	t.Helper()
-	const runs = 5
-	least := time.Hour
+	const limit = 10 * time.Millisecond
+	least, runs := time.Hour, 0
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	for range runs {
+	for ; runs < 3 || least > limit && runs < 50; runs++ { // the machine may be busy
 		v := target()
 		began := time.Now()
 		err := c.Decode(data, v)
-		least = min(least, time.Since(began)) // the machine may be busy, but not five times
+		least = min(least, time.Since(began))
 		if err == nil {
 			t.Fatalf("%.20q... becomes the %T %.100s", data, v, fmt.Sprint(v))
 		}
 	}
 	runtime.ReadMemStats(&after)
-	if least > 10*time.Millisecond && !raceEnabled {
-		t.Errorf("a %T took %v, want at most 10ms", target(), least)
+	if least > limit && !raceEnabled {
+		t.Errorf("a %T took %v, want at most %v", target(), least, limit)
 	}
-	if got, most := (after.TotalAlloc-before.TotalAlloc)/runs, memoryMax(data); got > most {
+	if got, most := (after.TotalAlloc-before.TotalAlloc)/uint64(runs), memoryMax(data); got > most {
 		t.Errorf("a %T of %d bytes cost %d bytes, want at most %d", target(), len(data), got, most)
 	}
 }
@@ -284,7 +284,7 @@ func TestDepthsThatAreRead(t *testing.T) {
 		}
 	}
 	var v *structpb.Value
-	if err := (protobuf.Codec{}).Decode([]byte(nestedMessage(4000)), &v); err != nil {
+	if err := (protobuf.Codec{}).Decode([]byte(nestedMessage(499)), &v); err != nil {
 		t.Errorf("protobuf: %v", err)
 	}
 }

@@ -66,8 +66,9 @@ func (Codec) Decode(data []byte, v any) (err error) {
 	dec.data.Reset(data)
 	dec.Reset(&dec.data)
 	dec.SetCustomStructTag(fallbackTag)
-	err = dec.Decode(v)
-	dec.data.Reset(nil)
-	decoders.Put(dec)
+	if err = dec.Decode(v); err == nil { // after an error, who knows what it still holds
+		dec.data.Reset(nil)
+		decoders.Put(dec)
+	}
 	return err
 }

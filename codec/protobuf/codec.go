@@ -13,8 +13,11 @@ import (
 	"github.com/espial-go/espial/codec"
 )
 
-// Codec is the codec of Protocol Buffers. It refuses messages nested more than 10,000 deep,
-// the limit of its library.
+// nestedMax bounds how deep messages are nested. The default of the library is 10,000, which
+// takes some milliseconds for the stack to grow.
+const nestedMax = 1000
+
+// Codec is the codec of Protocol Buffers. It refuses messages nested more than 1,000 deep.
 type Codec struct{}
 
 var _ codec.Codec = Codec{}
@@ -43,7 +46,7 @@ func (Codec) Decode(data []byte, v any) error {
 		return noMessage(v)
 	}
 	m = m.ProtoReflect().New().Interface()
-	if err := proto.Unmarshal(data, m); err != nil {
+	if err := (proto.UnmarshalOptions{RecursionLimit: nestedMax}).Unmarshal(data, m); err != nil {
 		return err
 	}
 	p.Set(reflect.ValueOf(m))
