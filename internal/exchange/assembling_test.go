@@ -50,8 +50,10 @@ func TestMessagesInProgressStayWithinABudget(t *testing.T) {
 		for lane := range open.Lanes {
 			open.Lanes[lane] = frame.OpenLane{First: 1, Message: 1, Window: 4 << 20}
 		}
-		send(p, open.Append(nil))
 		pairs = append(pairs, p)
+		n.SetMembers(pairs)
+		p.Fill(nil, 1<<10) // our own OPEN
+		send(p, open.Append(nil))
 	}
 	for i := 1; i <= pieces; i++ {
 		for _, p := range pairs {

@@ -192,7 +192,12 @@ func (x *Exchange) SetMembers(pairs []*Pair) {
 	for _, p := range pairs {
 		m.byID[p.id] = p
 	}
-	x.members.Store(m)
+	former := x.members.Swap(m)
+	for _, p := range pairs {
+		if former.byID[p.id] != p {
+			p.wake() // its OPEN waits for this
+		}
+	}
 	member := func(p *Pair) bool { return m.byID[p.id] == p }
 	x.awaited.leave(member)
 	x.questions.gone(member)

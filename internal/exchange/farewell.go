@@ -12,7 +12,7 @@ import (
 func (p *Pair) Farewell(now time.Time) (frames []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.opened {
+	if !p.carries() {
 		return nil
 	}
 	return p.appendAcks(nil, now, true)

@@ -47,7 +47,7 @@ type Pair struct {
 
 	mu         sync.Mutex // guards what follows; taken before x.mu where both are
 	opened     bool       // the peer's OPEN came on this link
-	opening    bool       // our OPEN is to be sent on this link
+	opening    bool       // our OPEN is to be sent on this link, once the peer is a member
 	announcing bool       // it has not been told what this node's groups subscribe to
 	fresh      bool       // the peer has not been met in this session
 	spoke      bool       // it published something in this session
@@ -181,11 +181,11 @@ func (p *Pair) Fill(dst [][]byte, bytesMax int) [][]byte {
 	before := len(dst)
 	p.acks = p.acks[:0]
 	p.mu.Lock()
-	if p.opening {
+	if p.opening && p.x.members.Load().byID[p.id] == p {
 		p.opening = false
 		p.acks = p.open().Append(p.acks)
 	}
-	opened := p.opened
+	opened := p.carries()
 	if opened {
 		p.announce()
 		p.run()
@@ -205,6 +205,10 @@ func (p *Pair) Fill(dst [][]byte, bytesMax int) [][]byte {
 	}
 	return dst
 }
+
+// carries reports whether messages travel: both ends opened the session on this link. The
+// caller holds mu.
+func (p *Pair) carries() bool { return p.opened && !p.opening }
 
 // open returns the frame that opens the session on a new link. The caller holds mu.
 func (p *Pair) open() frame.Open {

@@ -34,6 +34,7 @@ func (s speaker) hear(b []byte) {
 func (s speaker) open(first, message ident.Seq) {
 	s.t.Helper()
 	s.Attach(&end{})
+	s.Fill(nil, 1<<10) // what opens the session at this end
 	var o frame.Open
 	for i := range o.Lanes {
 		o.Lanes[i] = frame.OpenLane{First: first, Message: message, Window: 1 << 20}
@@ -70,6 +71,7 @@ func TestPiecesOfSessionsThatAreOverCostNothing(t *testing.T) {
 		before := heap()
 		for i := range sessions {
 			s := speaker{a.Pair(ident.NodeID{2}, ident.Incarnation(i+1), "x"), t}
+			a.SetMembers([]*exchange.Pair{s.Pair})
 			s.open(1, 1)
 			for n := range ident.Seq(pieces) {
 				s.piece(frame.Broadcast, n+1, 1, true, data)
@@ -84,6 +86,7 @@ func TestPiecesOfSessionsThatAreOverCostNothing(t *testing.T) {
 		}
 		q := a.subscribe(mailbox.Options{})
 		s := speaker{a.Pair(ident.NodeID{2}, 1, "x"), t}
+		a.SetMembers([]*exchange.Pair{s.Pair})
 		s.open(pieces+1, 1)
 		s.piece(frame.Broadcast, pieces+1, 1, true, data)
 		s.piece(frame.Broadcast, pieces+2, 1, false, []byte("rest"))

@@ -17,7 +17,7 @@ import (
 // reads the pair's link, so runs reach the queues in the order of their numbers.
 func (p *Pair) events(ev frame.Events, cost int) error {
 	p.mu.Lock()
-	if !p.opened {
+	if !p.carries() {
 		p.mu.Unlock()
 		return errNotOpen
 	}

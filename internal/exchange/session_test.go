@@ -147,6 +147,7 @@ func TestANewIncarnationEndsTheOldSession(t *testing.T) {
 	b2 := newNode(t, 2, 0)
 	q := b2.subscribe(mailbox.Options{})
 	w2 := &wire{t: t, ends: [2]*end{{pair: reborn}, {pair: b2.Pair(a.id, 1, "a")}}}
+	b2.SetMembers([]*exchange.Pair{w2.ends[1].pair})
 	for _, e := range w2.ends {
 		e.pair.Attach(e)
 	}

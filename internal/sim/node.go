@@ -147,7 +147,17 @@ func (n *node) act(a core.Action) {
 		if !n.bugs(BugStaleView) || len(a.Members) > len(n.view.Members) {
 			n.view = a
 		}
+		for _, p := range n.pairings {
+			p.greet()
+		}
 	}
+}
+
+// lists reports whether an incarnation of a node is a member.
+func (n *node) lists(i instance) bool {
+	return slices.ContainsFunc(n.view.Members, func(m core.Member) bool {
+		return m.Record.ID == i.id && m.Record.Incarnation == i.inc
+	})
 }
 
 // changed records a report to the user.

@@ -27,7 +27,9 @@ type pairing struct {
 	peer     instance
 	number   int   // of the peer's process
 	current  *link // the newest link; nil while there is none
-	link     *link // current once its OPEN has come
+	opened   bool  // this node's OPEN left on current
+	heard    bool  // the peer's OPEN came on current
+	link     *link // current once both OPENs did
 	resumed  bool  // link is not the first
 	unlinked int   // counts losses of the link, so that a timer knows whether it is late
 
@@ -55,10 +57,20 @@ func (n *node) newPairing(peer instance) *pairing {
 // begin begins or resumes the session on a new link. The old link is fenced: what it
 // still brings is not read.
 func (p *pairing) begin(l *link) {
-	p.current, p.link = l, nil
+	p.current, p.link, p.opened, p.heard = l, nil, false, false
 	if p.out[0] == nil {
 		p.out = [frame.Lanes]*session.Cursor{p.node.broadcast.Open(), p.direct.Open()}
 	}
+	p.greet()
+}
+
+// greet opens the session on the link as soon as the peer is a member: who is not listed
+// neither reads nor publishes.
+func (p *pairing) greet() {
+	if p.current == nil || p.opened || !p.node.lists(p.peer) {
+		return
+	}
+	p.opened = true
 	var o frame.Open
 	for i := range o.Lanes {
 		o.Lanes[i] = frame.OpenLane{
@@ -69,7 +81,8 @@ func (p *pairing) begin(l *link) {
 			o.Lanes[i].Received -= min(o.Lanes[i].Received, 1) // an OPEN that is a little stale
 		}
 	}
-	l.send(o)
+	p.current.send(o)
+	p.join()
 }
 
 // open takes the peer's OPEN on the current link.
@@ -88,6 +101,15 @@ func (p *pairing) open(o frame.Open) {
 		p.node.must(err)
 	}
 	if p.node.bugs(BugForgetful) && p.resumed {
+		return
+	}
+	p.heard = true
+	p.join()
+}
+
+// join begins to carry messages when both ends have opened the session on the link.
+func (p *pairing) join() {
+	if !p.opened || !p.heard {
 		return
 	}
 	p.link, p.resumed = p.current, true
