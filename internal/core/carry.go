@@ -100,6 +100,10 @@ func (c *Core) detected(now time.Time, a fault.Action) {
 		c.changed = true
 	case fault.Dead:
 		c.dead(now, a)
+	case fault.Passed:
+		if l := c.peers[a.ID]; l != nil && l.trial.ID == a.ID && !l.closed {
+			c.list(now, l, l.trial)
+		}
 	}
 }
 

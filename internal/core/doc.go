@@ -25,8 +25,9 @@
 // the one link of the pair. When the arbiter has sent its ACCEPT, and the other end
 // received it, each calls [Core.LinkUp]. Core then sends the own record; the peer is
 // listed when its record came over the link, which [Core.Learn] takes after the caller
-// verified it. A link ends once, with [Core.LinkDown], whoever closed it: also after a
-// [CloseLink].
+// verified it. One that this node has lost in the same incarnation has to answer some
+// probes before, so that a link that loses much does not bring it back for moments. A link
+// ends once, with [Core.LinkDown], whoever closed it: also after a [CloseLink].
 //
 // # Order
 //

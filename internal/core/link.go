@@ -96,9 +96,10 @@ type Ruling struct {
 type link struct {
 	Link
 	since  time.Time
-	listed bool      // the peer's record came over it
-	closed bool      // CloseLink was asked for
-	retire time.Time // when to close it, once it was replaced
+	listed bool         // the peer's record came over it, and the peer is not on trial
+	trial  frame.Record // of a peer that was lost, while it has to show that it answers
+	closed bool         // CloseLink was asked for
+	retire time.Time    // when to close it, once it was replaced
 }
 
 // grant is the arbiter's yes to a connection.
@@ -328,7 +329,7 @@ func (c *Core) expire(now time.Time) {
 
 // nextExpiry returns when expire has something to do.
 func (c *Core) nextExpiry() (at time.Time, ok bool) {
-	for len(c.awaited) > 0 && (c.awaited[0].listed || c.awaited[0].closed) {
+	for len(c.awaited) > 0 && (c.awaited[0].came() || c.awaited[0].closed) {
 		c.awaited = c.awaited[1:]
 	}
 	if len(c.awaited) == 0 {
@@ -336,5 +337,8 @@ func (c *Core) nextExpiry() (at time.Time, ok bool) {
 	}
 	return c.awaited[0].since.Add(recordWithin), true
 }
+
+// came reports whether the record of the peer came over l.
+func (l *link) came() bool { return l.listed || !l.trial.ID.IsZero() }
 
 func (c *Core) act(a Action) { c.out = append(c.out, a) }

@@ -39,7 +39,7 @@ func (c *Core) Receive(now time.Time, id LinkID, f frame.Frame) {
 }
 
 // Learn takes member records that came over a link. The caller decoded and verified
-// them. The first one of the peer itself lists it.
+// them. The first one of the peer itself lists it, or begins its trial.
 func (c *Core) Learn(now time.Time, id LinkID, rs []frame.Record) {
 	l := c.links[id]
 	if !c.current(l) {
@@ -49,8 +49,8 @@ func (c *Core) Learn(now time.Time, id LinkID, rs []frame.Record) {
 	defer c.settle(now)
 	for _, r := range rs {
 		before := c.version(r.ID)
-		if r.ID == l.Peer && r.Incarnation == l.Incarnation && !l.listed && c.peers[l.Peer] == l {
-			c.list(now, l, r)
+		if r.ID == l.Peer && r.Incarnation == l.Incarnation && !l.came() && c.peers[l.Peer] == l {
+			c.introduce(now, l, r)
 		} else {
 			c.table.Merge(r)
 		}
@@ -65,7 +65,19 @@ func (c *Core) version(id ident.NodeID) uint64 {
 	return m.Record.Version
 }
 
-// list takes the record that the peer of a fresh link sent about itself.
+// introduce takes the record that the peer of a fresh link sent about itself. A peer that this
+// node has lost is listed when it showed that it answers: a link that loses most of what it is
+// given comes up now and then, and would bring the peer back for moments, again and again.
+func (c *Core) introduce(now time.Time, l *link, r frame.Record) {
+	if r.State == frame.Left || !c.table.Failed(l.Peer, l.Incarnation) {
+		c.list(now, l, r)
+		return
+	}
+	l.trial = r
+	c.detector.Try(now, l.Peer)
+}
+
+// list lists the peer of a link by its record.
 func (c *Core) list(now time.Time, l *link, r frame.Record) {
 	if r.Name != l.Name {
 		c.close(l, frame.CodeProtocol, "record and HELLO differ in the name")

@@ -59,6 +59,10 @@ type Dead struct {
 	Silent bool
 }
 
+// Passed reports that the trial of ID is over: its link loses next to nothing. See
+// [Detector.Try].
+type Passed struct{ ID ident.NodeID }
+
 func (Probe) action()   {}
 func (Request) action() {}
 func (Answer) action()  {}
@@ -68,3 +72,4 @@ func (Refute) action()  {}
 func (Suspect) action() {}
 func (Alive) action()   {}
 func (Dead) action()    {}
+func (Passed) action()  {}

@@ -38,6 +38,7 @@ type Detector struct {
 	pace        pace
 	rand        *rand.Rand
 	watches     []*watch  // sorted by ID, so that no order is left to chance
+	trials      []*trial  // in the order in which they began
 	restarted   time.Time // no silence began before: this node was paused until then
 	refuted     time.Time // when the last Refute was asked for
 	health      health
@@ -70,6 +71,7 @@ func New(c Config, r *rand.Rand) *Detector {
 // Add begins to watch id. Being listed is evidence. A member that is watched in another
 // incarnation is forgotten first; one that is watched already is left alone.
 func (d *Detector) Add(now time.Time, id ident.NodeID, inc ident.Incarnation) {
+	d.acquit(id)
 	i, known := d.index(id)
 	switch {
 	case id == d.self, known && d.watches[i].incarnation == inc:
@@ -87,6 +89,7 @@ func (d *Detector) Add(now time.Time, id ident.NodeID, inc ident.Incarnation) {
 // Remove stops watching id, because it left, was expelled or replaced. Those who asked
 // this node to probe it are answered.
 func (d *Detector) Remove(id ident.NodeID) {
+	d.acquit(id)
 	i, known := d.index(id)
 	if !known {
 		return
@@ -114,6 +117,7 @@ func (d *Detector) LinkUp(now time.Time, id ident.NodeID) {
 // evidence. Closed says that the end of id closed or reset it, which a cut does not do.
 // The caller redials.
 func (d *Detector) LinkDown(now time.Time, id ident.NodeID, closed bool) {
+	d.acquit(id)
 	w := d.find(id)
 	if w == nil || !w.linked {
 		return
@@ -141,6 +145,10 @@ func (d *Detector) Heard(now time.Time, id ident.NodeID, at time.Time) {
 // last probe sent to id and not acked yet. An ack is a frame: the caller reports it to
 // [Detector.Heard] as well.
 func (d *Detector) Acked(now time.Time, id ident.NodeID, number uint64) (rtt time.Duration, ok bool) {
+	if t := d.onTrial(id); t != nil && t.number == number {
+		d.tested(now, t)
+		return 0, false
+	}
 	w := d.find(id)
 	if w == nil || number == 0 || w.number != number {
 		return 0, false
@@ -249,21 +257,34 @@ func (d *Detector) Tick(now time.Time) {
 		d.bury(w)
 	}
 	d.conclude()
+	d.retry(now)
 }
 
-// Next returns the time of the next Tick. It reports false when nobody is watched. Ask
-// again after every other call: an input can make it earlier.
+// Next returns the time of the next Tick. It reports false when nobody is watched or on
+// trial. Ask again after every other call: an input can make it earlier.
 func (d *Detector) Next() (at time.Time, ok bool) {
-	if len(d.watches) == 0 {
+	if len(d.watches)+len(d.trials) == 0 {
 		return time.Time{}, false
 	}
 	if !d.known {
-		d.next, d.known = d.watches[0].due, true
-		for _, w := range d.watches[1:] {
-			d.next = earlier(d.next, w.due)
-		}
+		d.next, d.known = d.due(), true
 	}
 	return d.next, true
+}
+
+// due returns when the first thing is due.
+func (d *Detector) due() (at time.Time) {
+	for _, w := range d.watches {
+		if at.IsZero() || w.due.Before(at) {
+			at = w.due
+		}
+	}
+	for _, t := range d.trials {
+		if retry := d.retryDue(t); at.IsZero() || retry.Before(at) {
+			at = retry
+		}
+	}
+	return at
 }
 
 // Take returns the actions since the last Take, in the order in which they must be

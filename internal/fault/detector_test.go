@@ -45,6 +45,8 @@ func words(a fault.Action) string {
 		return fmt.Sprintf("alive %c", a.ID[0])
 	case fault.Dead:
 		return fmt.Sprintf("dead %c%s", a.ID[0], flag(a.Silent, "silent"))
+	case fault.Passed:
+		return fmt.Sprintf("passed %c", a.ID[0])
 	default:
 		return fmt.Sprintf("%#v", a)
 	}

@@ -31,6 +31,13 @@
 // another member found the same, or when nobody else is left to look. If others look and
 // do not agree, silence decides as above.
 //
+// # The way back
+//
+// A link that loses most of what it is given comes up now and then. So a member that was dead
+// is on trial while its link is up again: probes go over it, each when the last one was acked,
+// and it has passed when eight acks in a row took about as long as the quickest of them. A
+// packet that is lost on the way takes longer by the time-out of TCP.
+//
 // # Health of this node
 //
 // A node that was paused or starved hears nobody and must not conclude that nobody is

@@ -21,6 +21,7 @@ type book struct {
 	refused map[byte]time.Time   // when, if not since the last sign of life
 	open    map[uint64]time.Time // requests of others without an answer
 	probed  map[byte]uint64      // last probe
+	trials  map[byte]int         // answers in a row, at most
 }
 
 // check takes the actions of one call.
@@ -28,7 +29,8 @@ func (b *book) check() {
 	for _, a := range b.d.Take() {
 		switch a := a.(type) {
 		case fault.Probe:
-			b.must(b.linked[a.ID[0]], a)
+			_, trial := b.trials[a.ID[0]]
+			b.must(b.linked[a.ID[0]] || trial, a)
 			b.must(a.Number > b.probed[a.ID[0]], a)
 			b.probed[a.ID[0]] = a.Number
 		case fault.Request:
@@ -45,6 +47,9 @@ func (b *book) check() {
 		case fault.Alive:
 			b.must(b.watched[a.ID[0]], a)
 			b.watched[a.ID[0]] = false
+		case fault.Passed:
+			b.must(b.trials[a.ID[0]] >= 8, a)
+			delete(b.trials, a.ID[0])
 		case fault.Dead:
 			id := a.ID[0]
 			b.must(b.watched[id], a)
@@ -53,7 +58,7 @@ func (b *book) check() {
 			b.drop(id)
 		}
 	}
-	if at, ok := b.d.Next(); ok != (len(b.watched) > 0) || ok && at.After(b.now.Add(5*time.Second)) {
+	if at, ok := b.d.Next(); ok != (len(b.watched)+len(b.trials) > 0) || ok && at.After(b.now.Add(5*time.Second)) {
 		b.t.Fatalf("Next = %v, %v with %d members at %v", at, ok, len(b.watched), b.now)
 	}
 }
@@ -66,6 +71,7 @@ func (b *book) must(ok bool, a fault.Action) {
 }
 
 func (b *book) drop(id byte) {
+	delete(b.trials, id)
 	delete(b.watched, id)
 	delete(b.linked, id)
 }
@@ -87,7 +93,8 @@ func TestAnyOrder(t *testing.T) {
 		b := &book{
 			t: t, now: time.Unix(1_000_000, 0), watched: map[byte]bool{}, linked: map[byte]bool{},
 			life: map[byte]time.Time{}, refused: map[byte]time.Time{}, open: map[uint64]time.Time{}, probed: map[byte]uint64{},
-			d: fault.New(fault.Config{Self: name('s'), Incarnation: incOf(name('s'))}, rand.New(rand.NewPCG(seed, 1))),
+			trials: map[byte]int{},
+			d:      fault.New(fault.Config{Self: name('s'), Incarnation: incOf(name('s'))}, rand.New(rand.NewPCG(seed, 1))),
 		}
 		someone := rapid.SampledFrom([]byte("abcds"))
 		var asks uint64
@@ -103,7 +110,14 @@ func TestAnyOrder(t *testing.T) {
 					b.watched[id], b.life[id] = false, b.now
 					delete(b.refused, id)
 				}
+				delete(b.trials, id)
 				b.d.Add(b.now, name(id), incOf(name(id)))
+			}),
+			"try": step(func(id byte) {
+				if _, ok := b.watched[id]; !ok {
+					b.trials[id] = 0
+					b.d.Try(b.now, name(id))
+				}
 			}),
 			"remove": step(func(id byte) { b.drop(id); b.d.Remove(name(id)) }),
 			"link up": step(func(id byte) {
@@ -114,13 +128,22 @@ func TestAnyOrder(t *testing.T) {
 				}
 				b.d.LinkUp(b.now, name(id))
 			}),
-			"link down": step(func(id byte) { delete(b.linked, id); b.d.LinkDown(b.now, name(id), true) }),
+			"link down": step(func(id byte) {
+				delete(b.linked, id)
+				delete(b.trials, id)
+				b.d.LinkDown(b.now, name(id), true)
+			}),
 			"heard": step(func(id byte) {
 				at := b.now.Add(-time.Duration(rapid.IntRange(0, 300).Draw(b.t, "ago")) * time.Millisecond)
 				b.alive(id, at)
 				b.d.Heard(b.now, name(id), at)
 			}),
-			"acked":  step(func(id byte) { b.d.Acked(b.now, name(id), b.probed[id]) }),
+			"acked": step(func(id byte) {
+				if _, ok := b.trials[id]; ok {
+					b.trials[id]++
+				}
+				b.d.Acked(b.now, name(id), b.probed[id])
+			}),
 			"result": step(func(id byte) { b.d.Result(b.now, name(id), rapid.Uint64Range(0, 300).Draw(b.t, "n"), true) }),
 			"refused": step(func(id byte) {
 				if !b.linked[id] {

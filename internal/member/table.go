@@ -302,6 +302,12 @@ func (t *Table) Suspect(id ident.NodeID) {
 	}
 }
 
+// Failed reports whether an incarnation of a node, which is not listed, failed and may return.
+func (t *Table) Failed(id ident.NodeID, inc ident.Incarnation) bool {
+	l, ok := t.lost.get(id)
+	return ok && l.Record.Incarnation == inc
+}
+
 // Alive reports that the failure detector does not suspect id any more.
 func (t *Table) Alive(id ident.NodeID) {
 	if e := t.members[id]; e != nil {

@@ -52,6 +52,12 @@ func (s *Segment) Loss(h *Host, percent int) {
 	s.fault(in(h)+chance, out(h)+chance)
 }
 
+// LossTo drops each packet to a host with the given probability, in percent, and none from it.
+func (s *Segment) LossTo(h *Host, percent int) {
+	s.t.Helper()
+	s.fault(out(h) + fmt.Sprintf("numgen random mod 100 < %d drop", percent))
+}
+
 // DropUDP drops every UDP packet from and to a host, of which discovery consists.
 func (s *Segment) DropUDP(h *Host) {
 	s.t.Helper()

@@ -212,6 +212,24 @@ func TestOneWayCutRemovesNobody(t *testing.T) {
 	})
 }
 
+// TestLossyHostIsOutUntilItHeals is case A11: four of five packets to a host are lost. All others
+// remove it, and nobody takes it back because a link came up by luck.
+func TestLossyHostIsOutUntilItHeals(t *testing.T) {
+	const lossy = time.Minute
+	each(t, 5, func(t *testing.T, seed uint64) {
+		host := int(seed) % 16
+		h := quietly(t, sim.Config{Seed: seed, Nodes: 16, Faults: []sim.Fault{
+			{At: fault, Last: lossy, Kind: sim.Lossy, A: host},
+		}})
+		// Its own view may change as it likes, and that of it alone.
+		ill := process(h, host)
+		h = slices.DeleteFunc(h, func(e sim.Entry) bool { return e.Node == ill })
+		within(t, h, "removed_node", fault, 15, 30*time.Second)
+		within(t, h, "added_node", fault, 15, lossy+2*time.Second)
+		within(t, h, "added_node", fault+lossy, 15, 2*time.Second)
+	})
+}
+
 // TestRotation: a fresh link takes the place of another and nobody notices.
 func TestRotation(t *testing.T) {
 	each(t, 20, func(t *testing.T, seed uint64) {

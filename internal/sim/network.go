@@ -14,6 +14,9 @@ const (
 	// further try, as TCP's does (RFC 6298, with the minimum that Linux uses).
 	rtoMin = 200 * time.Millisecond
 
+	// lossyLoss is the probability that a segment is lost where most of them are.
+	lossyLoss = 0.8
+
 	// userTimeout is how long a stream may hold data that the peer's kernel has not
 	// acknowledged before it breaks (TCP_USER_TIMEOUT as the link sets it).
 	userTimeout = 5 * time.Second
@@ -30,6 +33,7 @@ type network struct {
 	loss    float64       // probability that a segment is lost
 	drop    float64       // probability that a node drops a control frame that arrived
 	cut     map[path]int  // how many faults cut a direction now
+	lossy   map[path]int  // how many faults lose most of what goes that way
 	bound   map[netip.AddrPort]*process
 	conns   uint64 // connections made
 }
@@ -43,7 +47,11 @@ func (n *network) open(p path) bool { return p.from == p.to || n.cut[p] == 0 }
 
 // through decides the fate of one segment: whether it arrives.
 func (n *network) through(p path) bool {
-	return n.open(p) && (n.loss == 0 || n.rand.Float64() >= n.loss)
+	loss := n.loss
+	if n.lossy[p] > 0 {
+		loss = lossyLoss
+	}
+	return n.open(p) && (loss == 0 || n.rand.Float64() >= loss)
 }
 
 // delay draws how long one segment takes.

@@ -13,6 +13,7 @@ const (
 	Partition Kind = iota // two sides that hear nothing of each other
 	OneWay                // one direction between two hosts is cut
 	Deaf                  // nothing arrives at one host
+	Lossy                 // four of five segments to one host are lost
 	Pause                 // one process is frozen
 	Kill                  // one process is killed, and started again later
 	Rekey                 // as Kill, but with a new key
@@ -107,13 +108,9 @@ func (w *world) inflict(f Fault) {
 			w.cutFor(f.Last, []path{{f.A, f.B}})
 		}
 	case Deaf:
-		var in []path
-		for h := range w.config.Nodes {
-			if h != f.A {
-				in = append(in, path{h, f.A})
-			}
-		}
-		w.cutFor(f.Last, in)
+		w.cutFor(f.Last, w.to(f.A))
+	case Lossy:
+		w.hinder(w.net.lossy, f.Last, w.to(f.A))
 	case Pause:
 		w.pauseFor(f.Last, f.A)
 	case Kill, Rekey, Move, Leave:
@@ -141,19 +138,34 @@ func (w *world) between(side []int) []path {
 	return cut
 }
 
-// cutFor cuts directions for a while. Cuts overlap: one is open again when every fault
-// that cut it is over.
-func (w *world) cutFor(d time.Duration, paths []path) {
+// to lists the directions from all others to a host.
+func (w *world) to(host int) []path {
+	var in []path
+	for h := range w.config.Nodes {
+		if h != host {
+			in = append(in, path{h, host})
+		}
+	}
+	return in
+}
+
+// cutFor cuts directions for a while.
+func (w *world) cutFor(d time.Duration, paths []path) { w.hinder(w.net.cut, d, paths) }
+
+// hinder cuts directions for a while, or makes them lossy, which to the checker is the same.
+// Faults overlap: a direction is open again when every fault that hindered it is over.
+func (w *world) hinder(how map[path]int, d time.Duration, paths []path) {
+	hindered := func(p path) bool { return w.net.cut[p]+w.net.lossy[p] > 0 }
 	for _, p := range paths {
-		w.net.cut[p]++
-		if w.net.cut[p] == 1 {
+		if !hindered(p) {
 			w.record(Entry{Event: EventCut, Host: p.from, To: p.to})
 		}
+		how[p]++
 	}
 	w.loop.after(d, func() {
 		for _, p := range paths {
-			w.net.cut[p]--
-			if w.net.cut[p] == 0 {
+			how[p]--
+			if !hindered(p) {
 				w.record(Entry{Event: EventHeal, Host: p.from, To: p.to})
 			}
 		}

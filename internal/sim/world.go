@@ -128,7 +128,8 @@ func Run(c Config) Result {
 func newWorld(c Config) *world {
 	r := rand.New(rand.NewPCG(c.Seed, uint64(c.Nodes))) //nolint:gosec // as in newNode
 	w := &world{config: c, rand: r}
-	w.net = &network{loop: &w.loop, rand: w.rand, cut: map[path]int{}, bound: map[netip.AddrPort]*process{}}
+	w.net = &network{loop: &w.loop, rand: w.rand, cut: map[path]int{}, lossy: map[path]int{}}
+	w.net.bound = map[netip.AddrPort]*process{}
 	w.net.latency = c.Latency
 	if c.Latency == 0 {
 		w.net.latency = [...]time.Duration{

@@ -173,6 +173,35 @@ func TestLostPacketsRemoveNobody(t *testing.T) {
 	}
 }
 
+// TestANodeThatHearsLittleIsOut: four of five packets to it are lost (A11). All others come to the
+// same verdict, and none takes it back when one of its dials succeeds by luck.
+func TestANodeThatHearsLittleIsOut(t *testing.T) {
+	t.Parallel()
+	s := netns.New(t, command, 16)
+	nodes := upAll(t, s, "--cluster", "c")
+	ill := nodes[5]
+	rest := without(nodes, ill)
+	markAll(nodes)
+	begin := time.Now()
+	s.LossTo(ill.Host, 80)
+	for _, n := range rest {
+		within(t, n, n.Wait(startMax, failed(ill)), begin, 30*second)
+	}
+	verdict := time.Since(begin)
+	s.Hold(chaos(10*second, 5*time.Minute))
+	for _, n := range rest {
+		if got := n.Count(removed(ill)); got != 1 {
+			t.Errorf("%s removed the node %d times\n%s", n.Name, got, n.Report())
+		}
+		for _, o := range without(rest, n) {
+			never(t, n, removed(o))
+		}
+	}
+	t.Logf("removed by all others within %v", verdict)
+	s.Heal()
+	netns.Whole(patient(healMax), nodes...)
+}
+
 // TestACutInOneDirectionRemovesNobody (A12), and what was published meanwhile arrives in order
 // when the cut ends: the session outlives its link.
 func TestACutInOneDirectionRemovesNobody(t *testing.T) {
