@@ -67,8 +67,11 @@ func TestLinksRotateUnderLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(batch) != 2 { // listening, and b
-			t.Errorf("the rotations were reported: %+v", batch[2:])
+		for _, change := range batch[2:] { // after listening, and b
+			// Elections go by a clock that no bubble holds: on a slow machine there is one.
+			if change.Note != engine.NoteElection {
+				t.Errorf("the rotations were reported: %+v", change)
+			}
 		}
 	})
 }
