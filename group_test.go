@@ -155,6 +155,38 @@ func TestConfirmationsOfGroups(t *testing.T) {
 	})
 }
 
+// TestAGroupThatExistsInTimeGetsEverything: at the publisher itself, and at a member that it
+// has just met.
+func TestAGroupThatExistsInTimeGetsEverything(t *testing.T) {
+	for range 10 { // it is a matter of who is quicker
+		inCluster(t, 1, func(c *cluster) {
+			ctx, cancel := context.WithTimeout(c.Context(), 10*time.Second)
+			defer cancel()
+			old := c.nodes[0]
+			l := &ledger{got: map[string][]string{}}
+			l.join(ctx, old, "workers")
+			young := c.start(espial.Config{})
+			if err := young.WaitFor(ctx, 2); err != nil {
+				c.Fatal(err)
+			}
+			if err := young.Publish(ctx, "jobs.run", []byte("at a member")); err != nil {
+				c.Fatal(err)
+			}
+			l.join(ctx, young, "itself")
+			if err := young.Publish(ctx, "jobs.run", []byte("at itself")); err != nil {
+				c.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			slices.Sort(l.got["at itself"])
+			if got, want := fmt.Sprint(l.got), "map[at a member:[node-0] at itself:[node-0 node-1]]"; got != want {
+				c.Errorf("the groups got %v, want %v", got, want)
+			}
+		})
+	}
+}
+
 func TestAGroupWithABadNameIsAnError(t *testing.T) {
 	inCluster(t, 1, func(c *cluster) {
 		for _, err := range c.nodes[0].Subscribe(c.Context(), "a", espial.Group("a.b")) {

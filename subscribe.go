@@ -72,9 +72,9 @@ func DirectOnly() SubscribeOption {
 // that are published to all or to others, one subscription of the group in the whole cluster
 // gets each, in turn, as a direct event. It shares the work of what one node cannot do
 // alone. A publisher knows of a group once its members have told it, one round trip after
-// Subscribe. An event is for the member that was chosen: if that dies, the event is lost,
-// and the publisher may learn so by [Target.Handled]. A malformed name is yielded once as a
-// [TargetError].
+// Subscribe; of those that were there before, when [Node.WaitFor] returns. An event is for the
+// member that was chosen: if that dies, the event is lost, and the publisher may learn so by
+// [Target.Handled]. A malformed name is yielded once as a [TargetError].
 func Group(name string) SubscribeOption {
 	return func(s *subscription) { s.group = &name }
 }

@@ -226,7 +226,7 @@ func (e *Engine) poked() {
 func (e *Engine) updatePaths() {
 	count := 0
 	for _, l := range e.links {
-		if l.pair.Opened() && e.listed(l.pair) {
+		if l.pair.Ready() && e.listed(l.pair) {
 			count++
 		}
 	}

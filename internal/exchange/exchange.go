@@ -87,8 +87,8 @@ type Config struct {
 	// such messages only, by the readers of links, without a lock, and must not block.
 	Stale func(election []byte, term ident.Term) bool
 
-	// Opened is told when a pair can carry messages both ways; see [Pair.Opened]. It is
-	// called without a lock and must not block.
+	// Opened is told when [Pair.Opened] or [Pair.Ready] has become true. It is called without a
+	// lock and must not block.
 	Opened func()
 }
 
@@ -115,6 +115,7 @@ type Exchange struct {
 	shelves    shelves
 	questions  questions
 	interests  atomic.Pointer[[]byte] // of this node's groups, encoded; nil before there was one
+	regrouping sync.Mutex             // held while interests are replaced; taken first
 	once       sync.Once
 
 	mu    sync.Mutex    // guards what follows, and every cursor on log
@@ -165,6 +166,7 @@ func New(c Config) *Exchange {
 	x.box = mailbox.New(x.regrouped)
 	x.linked.Store(&[]*Pair{})
 	x.self = x.Pair(c.Self, c.Incarnation, c.Name)
+	x.self.announcing = false // regrouped tells it at once
 	x.SetMembers(nil)
 	return x
 }

@@ -131,11 +131,19 @@ func (x *Exchange) candidates(g *Group, others bool) []*Pair {
 	return append(pairs[turn:], pairs[:turn]...)
 }
 
-// regrouped tells all members what the groups of this node subscribe to now.
+// regrouped tells all members what the groups of this node subscribe to now, and the node
+// itself at once.
 func (x *Exchange) regrouped() {
-	list := encode(x.box.Interests())
-	x.interests.Store(&list)
+	x.regrouping.Lock() // or an older list could replace a newer one
+	list := x.box.Interests()
+	encoded := encode(list)
+	x.interests.Store(&encoded)
+	x.directory.set(x.self, list)
+	x.regrouping.Unlock()
 	for _, p := range x.all() {
+		if p == x.self {
+			continue
+		}
 		p.mu.Lock()
 		p.announcing = true
 		p.mu.Unlock()
@@ -179,4 +187,11 @@ func (p *Pair) interested(payload []byte) {
 		return glob.CheckName(i.Group) != nil || glob.CheckPattern(i.Pattern) != nil ||
 			glob.Reserved(i.Pattern)
 	}))
+	p.mu.Lock()
+	awaited := p.untold
+	p.untold = false
+	p.mu.Unlock()
+	if awaited && p.x.cfg.Opened != nil {
+		p.x.cfg.Opened()
+	}
 }

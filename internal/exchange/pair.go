@@ -49,6 +49,7 @@ type Pair struct {
 	opened     bool       // the peer's OPEN came on this link
 	opening    bool       // our OPEN is to be sent on this link, once the peer is a member
 	announcing bool       // it has not been told what this node's groups subscribe to
+	untold     bool       // it is about to tell what its own subscribe to
 	fresh      bool       // the peer has not been met in this session
 	spoke      bool       // it published something in this session
 	in         [frame.Lanes]*session.Inbox
@@ -212,7 +213,7 @@ func (p *Pair) carries() bool { return p.opened && !p.opening }
 
 // open returns the frame that opens the session on a new link. The caller holds mu.
 func (p *Pair) open() frame.Open {
-	var o frame.Open
+	o := frame.Open{Groups: p.announcing && p.x.interests.Load() != nil}
 	for lane := range o.Lanes {
 		o.Lanes[lane] = frame.OpenLane{Received: p.in[lane].Received(), Window: uint32(p.in[lane].Window())}
 	}
@@ -311,6 +312,7 @@ func (p *Pair) resume(o frame.Open) error {
 		}
 	}
 	fresh := p.fresh
+	p.untold = p.untold || o.Groups
 	p.mu.Unlock()
 	p.x.mu.Lock()
 	if p.cursor != nil && err == nil {

@@ -228,6 +228,14 @@ func (p *Pair) Opened() bool {
 	return p.opened
 }
 
+// Ready is Opened, and that the groups of the peer are known here if it has any: whatever is
+// published then is for all who subscribed before.
+func (p *Pair) Ready() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.opened && !p.untold
+}
+
 // Drained reports whether every member has acknowledged everything, also one whose link
 // is about to come back.
 func (x *Exchange) Drained() bool {

@@ -21,7 +21,14 @@ const (
 // Open begins or resumes both lanes. It is the first data frame of a link, both ways.
 type Open struct {
 	Lanes [Lanes]OpenLane // by Lane
+
+	// Groups announces a message under [TopicInterests], before any other that is new.
+	Groups bool
 }
+
+// fieldGroups is the field of OPEN that sets Groups. It has no value, and a node that does
+// not know it loses nothing but time.
+const fieldGroups = 2
 
 // OpenLane is what [Open] says about one lane.
 type OpenLane struct {
@@ -54,6 +61,9 @@ func (o Open) Append(dst []byte) []byte {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(l.Received))
 		dst = binary.BigEndian.AppendUint32(dst, l.Window)
 	}
+	if o.Groups {
+		dst = AppendField(dst, fieldGroups, nil)
+	}
 	Seal(dst[start:])
 	return dst
 }
@@ -65,6 +75,13 @@ func decodeOpen(r *reader) (o Open) {
 			r.fail(ErrMalformed, "lane %d begins at number 0", i)
 		} else if l.Message == 0 || l.Message > l.First {
 			r.fail(ErrMalformed, "lane %d begins at message %d with number %d", i, l.Message, l.First)
+		}
+	}
+	for len(r.b) > 0 {
+		if tag, _ := r.field(); tag == fieldGroups {
+			o.Groups = true
+		} else {
+			r.unknown(tag)
 		}
 	}
 	return o
