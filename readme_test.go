@@ -202,7 +202,7 @@ func confined(t *testing.T, b block, loopback string, port int) string {
 // runTwice runs two copies of a program, which find each other.
 func runTwice(t *testing.T, b block, program string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var copies sync.WaitGroup
 	for range 2 {
@@ -293,7 +293,7 @@ func runScript(t *testing.T, b block, path string) {
 	}
 	defer out.Close()
 
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-eu", "-o", "pipefail", "-c", b.text)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = workingDir(t), out, out

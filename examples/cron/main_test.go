@@ -33,19 +33,13 @@ func TestCronRunsTheJobOnOneNodeAtATime(t *testing.T) {
 			t.Parallel()
 			runs := make(chan run)
 			stop := startAll(t, tt.mode, runs)
-			last := receive(t, runs, -1)
+			last := alone(t, runs)
 			for range tt.stops {
 				stop[last.node]()
-				next := receive(t, runs, last.node)
-				if next.token <= last.token {
-					t.Errorf("node %d works with token %d after node %d with %d: want it higher",
+				next := alone(t, runs)
+				if next.node == last.node || next.token <= last.token {
+					t.Errorf("node %d works with token %d after node %d with %d: want another one with a higher one",
 						next.node, next.token, last.node, last.token)
-				}
-				for range 5 { // and nobody else does
-					if again := receive(t, runs, -1); again != next {
-						t.Errorf("node %d works with token %d, and node %d with %d",
-							next.node, next.token, again.node, again.token)
-					}
 				}
 				last = next
 			}
@@ -87,20 +81,22 @@ func startAll(t *testing.T, m espial.Mode, runs chan<- run) (stop []context.Canc
 	return stop
 }
 
-// receive returns the next run at another node than the one of index not.
-func receive(t *testing.T, runs <-chan run, not int) run {
+// alone waits until one node runs the job and no other one does, which is so when 20 runs come
+// from the same reign. Nodes that start on a busy machine may lead one by one until they meet.
+func alone(t *testing.T, runs <-chan run) (last run) {
 	t.Helper()
-	late := time.After(20 * time.Second)
-	for {
+	late := time.After(time.Minute)
+	for row := 0; row < 20; row++ {
 		select {
 		case r := <-runs:
-			if r.node != not {
-				return r
+			if r != last {
+				last, row = r, 0
 			}
 		case <-late:
-			t.Fatal("the job does not run")
+			t.Fatal("the job does not run, or on several nodes")
 		}
 	}
+	return last
 }
 
 // config returns settings that keep packets on this host, in a multicast group of their own.

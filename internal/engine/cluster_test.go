@@ -64,7 +64,7 @@ func (c *cluster) start(edit ...func(*engine.Config)) *node {
 	}
 	cfg := engine.Config{
 		Key: key, Cluster: "test", Name: fmt.Sprintf("node-%d", i), Host: "host", EventMax: 1 << 20,
-		SuspectAfter: time.Second, RemoveAfter: 3 * time.Second, Listener: ln,
+		SuspectAfter: time.Second, RemoveAfter: 3 * time.Second, Listener: ln, Awake: time.Now,
 		Addrs:  []frame.Addr{{Scheme: "tcp", Addr: netip.AddrPortFrom(ip(i), port).String()}},
 		Dial:   func(ctx context.Context, addr string) (net.Conn, error) { return host.Dial(ctx, addr) },
 		Logger: slog.New(slog.NewTextHandler(logTo(), &slog.HandlerOptions{})).With("node", i),

@@ -59,7 +59,7 @@ func (d *slowDisk) state() (term ident.Term, tries int) {
 func (d *slowDisk) on(m council.Mode) func(*engine.Config) {
 	d.kept = map[string]council.Mark{}
 	return func(c *engine.Config) {
-		c.Mode, c.Awake = m, time.Now
+		c.Mode = m
 		c.Kept, c.Keep = map[string]council.Mark{}, d.keep
 	}
 }

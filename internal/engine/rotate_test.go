@@ -68,7 +68,6 @@ func TestLinksRotateUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, change := range batch[2:] { // after listening, and b
-			// Elections go by a clock that no bubble holds: on a slow machine there is one.
 			if change.Note != engine.NoteElection {
 				t.Errorf("the rotations were reported: %+v", change)
 			}

@@ -152,7 +152,7 @@ func TestCertificateServesTLS(t *testing.T) {
 		}
 	}
 	a, b := net.Pipe()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	_, _ = a.SetDeadline(deadline), b.SetDeadline(deadline)
 	done := make(chan error, 1)
 	go func() { done <- tls.Server(a, config(ed, p)).Handshake() }()
