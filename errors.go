@@ -74,12 +74,18 @@ type UndeliveredError struct {
 	// Missing are the members that were meant besides, and why: [ErrNoMember],
 	// [ErrNoSubscriber], [ErrClosed] or the error of the context.
 	Missing map[NodeID]error
+
+	handled bool // what was wanted
 }
 
 // Error counts the members and says of each that is missing why, by ID.
 func (e *UndeliveredError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "espial: %d of %d members have the event", e.Delivered, e.Wanted)
+	what := "have the event"
+	if e.handled {
+		what = "have handled the event"
+	}
+	fmt.Fprintf(&b, "espial: %d of %d members %s", e.Delivered, e.Wanted, what)
 	sep := "; missing:"
 	for _, id := range e.missing() {
 		fmt.Fprintf(&b, "%s %s (%s)", sep, id.Short(), strings.TrimPrefix(e.Missing[id].Error(), "espial: "))

@@ -189,9 +189,15 @@ func TestAGroupThatExistsInTimeGetsEverything(t *testing.T) {
 
 func TestAGroupWithABadNameIsAnError(t *testing.T) {
 	inCluster(t, 1, func(c *cluster) {
-		for _, err := range c.nodes[0].Subscribe(c.Context(), "a", espial.Group("a.b")) {
-			if _, ok := errors.AsType[*espial.TargetError](err); !ok {
-				c.Errorf("Subscribe yields %v, want a TargetError", err)
+		for name, want := range map[string]string{
+			"a.b": `espial: target "a.b" is no group: byte 2 is "."; allowed are a-z, 0-9, "-" and "_"`,
+			"-a":  `espial: target "-a" is no group: begins or ends with "-" or "_"`,
+			"":    `espial: target "" is no group: is empty`,
+		} {
+			for _, err := range c.nodes[0].Subscribe(c.Context(), "a", espial.Group(name)) {
+				if _, ok := errors.AsType[*espial.TargetError](err); !ok || err.Error() != want {
+					c.Errorf("Subscribe yields %v, want a TargetError: %s", err, want)
+				}
 			}
 		}
 	})

@@ -21,9 +21,10 @@ const receiptsMax = 256
 // [Target.Handled] it waits for the members. data may be reused then.
 //
 // It returns a [TopicError] for a malformed or reserved topic, a [TargetError],
-// [ErrTooLarge], [ErrNoMember] where the target means nobody, [ErrTooManyAcks],
-// [ErrClosed] or ctx's error; in all these cases nothing was sent. An [UndeliveredError] says
-// which of several members it was not sent to, or who has not confirmed it.
+// [ErrTooLarge], [ErrNoMember] or [ErrNoLeader] where the target means nobody, [ErrTooManyAcks],
+// [ErrClosed] or ctx's error; in all these cases nothing was sent. [All] and [Others] never mean
+// nobody, unless they want confirmations. An [UndeliveredError] says which of several members
+// it was not sent to, or who has not confirmed it.
 func (n *Node) Publish(ctx context.Context, topic string, data []byte, targets ...Target) error {
 	return n.publish(ctx, session.Message{Topic: topic, Payload: data}, targets)
 }
@@ -168,5 +169,6 @@ func (n *Node) confirmed(
 	for _, id := range out.Nobody {
 		missing[NodeID(id)] = ErrNoSubscriber
 	}
-	return &UndeliveredError{Delivered: have, Wanted: wanted, Missing: missing}
+	handled := t.wish == frame.WishHandled
+	return &UndeliveredError{Delivered: have, Wanted: wanted, Missing: missing, handled: handled}
 }

@@ -179,6 +179,30 @@ func TestConfirmationsSurviveResets(t *testing.T) {
 	})
 }
 
+// TestAnErrorSaysWhatWasWaitedFor: a reader that is stuck has the event, and has not handled it.
+func TestAnErrorSaysWhatWasWaitedFor(t *testing.T) {
+	inCluster(t, 1, func(c *cluster) {
+		n := c.nodes[0]
+		_ = n.Subscribe(c.Context(), "stuck") // nobody ranges over it
+		ctx, cancel := context.WithTimeout(c.Context(), time.Second)
+		defer cancel()
+		for _, tt := range []struct {
+			to   espial.Target
+			want string
+		}{
+			{espial.All().Queued().AtLeast(2), "espial: 1 of 2 members have the event"},
+			{
+				espial.All().Handled(),
+				"espial: 0 of 1 members have handled the event; missing: " + n.ID().Short() + " (context deadline exceeded)",
+			},
+		} {
+			if err := n.Publish(ctx, "stuck", nil, tt.to); err == nil || err.Error() != tt.want {
+				c.Errorf("Publish returns %v, want %s", err, tt.want)
+			}
+		}
+	})
+}
+
 func TestAnUndeliveredErrorNamesItsCauses(t *testing.T) {
 	err := error(&espial.UndeliveredError{Delivered: 2, Wanted: 4, Missing: map[espial.NodeID]error{
 		{1}: espial.ErrNoMember, {}: context.Canceled,

@@ -2,6 +2,7 @@ package espial
 
 import (
 	"context"
+	"errors"
 	"iter"
 
 	"github.com/espial-go/espial/internal/core"
@@ -57,8 +58,9 @@ func WithPolicy(p Policy) SubscribeOption {
 }
 
 // From limits the subscription to events of the members that t means when they arrive, and
-// to the losses of their events. What t says about one of them, or about confirmations,
-// has no meaning here.
+// to the losses of their events. What arrives before this node knows that t means its sender
+// is left out, such as the first events of a new leader: [Event.Term] is the surer sign. What t
+// says about one of them, or about confirmations, has no meaning here.
 func From(t Target) SubscribeOption {
 	return func(s *subscription) { s.from = &t }
 }
@@ -134,8 +136,9 @@ func (n *Node) queue(pattern string, s subscription) (*mailbox.Queue, error) {
 		o.From = func(id ident.NodeID) bool { return n.isMeant(s.from, id) }
 	}
 	if s.group != nil {
-		if o.Group = *s.group; glob.CheckName(o.Group) != nil {
-			return nil, &TargetError{o.Group, "is no group: at most 63 of a-z, 0-9, - and _"}
+		o.Group = *s.group
+		if err, bad := errors.AsType[*glob.SyntaxError](glob.CheckName(o.Group)); bad {
+			return nil, &TargetError{o.Group, "is no group: " + err.Reason}
 		}
 	}
 	subscribe := n.eng.Exchange().Subscribe

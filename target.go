@@ -100,9 +100,9 @@ func (t Target) Handled() Target {
 	return t
 }
 
-// AtLeast makes Publish content with the confirmations of so many members, for [Target.Queued]
-// and [Target.Handled]. Otherwise it wants them of every member that has a subscription, and
-// of one at least.
+// AtLeast makes Publish content with the confirmations of so many members, 256 at most, for
+// [Target.Queued] and [Target.Handled]. The default is 0: it wants them of every member that
+// has a subscription, and of one at least.
 func (t Target) AtLeast(members int) Target {
 	t.enough = members
 	return t
@@ -120,7 +120,7 @@ func (t *Target) check() error {
 	case t.kind == targetWhere && t.key == "":
 		return &TargetError{"=" + t.value, "has an empty metadata key"}
 	case t.enough < 0 || t.enough > receiptsMax:
-		return &TargetError{confirmations, fmt.Sprintf("is not between 1 and %d", receiptsMax)}
+		return &TargetError{confirmations, fmt.Sprintf("is not between 0 and %d", receiptsMax)}
 	case t.enough > 0 && t.wish == frame.WishNone:
 		return &TargetError{confirmations, "needs Queued or Handled"}
 	}

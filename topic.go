@@ -54,7 +54,8 @@ func (t *Topic[T]) WithCodec(c codec.Codec) *Topic[T] {
 // KeepLast returns the topic with a memory: every publisher keeps the last so many values
 // that it published to all or to others, and whoever subscribes later, or joins later, gets
 // them first: see [Replay], which is in force for this topic. At least 1, at most 65,536; a
-// node keeps 16 MiB of all topics.
+// node keeps 16 MiB of all topics. Of two topics of one name a node keeps what the one
+// says with which it publishes first.
 func (t *Topic[T]) KeepLast(values int) *Topic[T] {
 	o := t.opts
 	o.keep = exchange.Keep{Last: values}
@@ -65,7 +66,8 @@ func (t *Topic[T]) KeepLast(values int) *Topic[T] {
 	return t.with(o, reason)
 }
 
-// KeepLastOf is KeepLast for the last value of each key: the latest price of each article.
+// KeepLastOf is [Topic.KeepLast] for the last value of each key: the latest price of each
+// article. Each publisher keeps its own last one, and between publishers there is no order.
 func (t *Topic[T]) KeepLastOf(key func(T) string) *Topic[T] {
 	o := t.opts
 	o.keep = exchange.Keep{Last: 1, Keyed: true}
