@@ -270,13 +270,19 @@ func (x *Exchange) stall(now time.Time) time.Duration {
 // that member's log; while the log is full it waits for ctx, as long as id is a member. The
 // member is asked for a receipt unless r is nil.
 func (x *Exchange) Direct(ctx context.Context, id ident.NodeID, m session.Message, r *Receipts) error {
+	var full *Pair // whose log may keep room for m
 	for {
-		room, err := x.try(id, m, r)
+		p := x.Member(id)
+		if full != nil && full != p {
+			full.forgo()
+		}
+		room, err := x.try(p, m, r)
 		if !errors.Is(err, session.ErrFull) {
 			return err
 		}
+		full = p
 		if err := x.wait(ctx, room, lookAgain); err != nil {
-			x.forgo(id)
+			p.forgo()
 			return err
 		}
 	}
@@ -284,26 +290,24 @@ func (x *Exchange) Direct(ctx context.Context, id ident.NodeID, m session.Messag
 
 // TryDirect is Direct that does not wait: it returns [session.ErrFull] instead.
 func (x *Exchange) TryDirect(id ident.NodeID, m session.Message, r *Receipts) error {
-	_, err := x.try(id, m, r)
+	p := x.Member(id)
+	_, err := x.try(p, m, r)
 	if errors.Is(err, session.ErrFull) {
-		x.forgo(id)
+		p.forgo()
 	}
 	return err
 }
 
-// forgo tells the log of a member that a publisher waits for room no more.
-func (x *Exchange) forgo(id ident.NodeID) {
-	if p := x.Member(id); p != nil {
-		p.mu.Lock()
-		p.log.Forgo()
-		p.room.open()
-		p.mu.Unlock()
-	}
+// forgo tells the log that a publisher waits for room no more.
+func (p *Pair) forgo() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.log.Forgo()
+	p.room.open()
 }
 
-// try publishes m to one member, or returns where to wait for room.
-func (x *Exchange) try(id ident.NodeID, m session.Message, r *Receipts) (<-chan struct{}, error) {
-	p := x.Member(id)
+// try publishes m to one member, nil for none, or returns where to wait for room.
+func (x *Exchange) try(p *Pair, m session.Message, r *Receipts) (<-chan struct{}, error) {
 	switch {
 	case x.over():
 		return nil, ErrClosed

@@ -476,3 +476,26 @@ func starve(t *testing.T, lane frame.Lane) {
 	}
 	t.Error("the large message waits for a second, while small ones are taken")
 }
+
+// TestNoRoomIsKeptForWhoWentAway: a publisher of a large message who learns that the member
+// is none any more holds up nobody when it returns.
+func TestNoRoomIsKeptForWhoWentAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+		w := link(t, a, b)
+		a.direct(b, 1, 4, 1000<<10)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := a.Direct(t.Context(), b.id, message("d", 5, 1000<<10), nil); !errors.Is(err, exchange.ErrNoMember) {
+				t.Errorf("Direct to a member that went: %v", err)
+			}
+		})
+		synctest.Wait()
+		a.SetMembers(nil)
+		wg.Wait()
+		a.SetMembers([]*exchange.Pair{w.ends[0].pair})
+		if err := a.TryDirect(b.id, message("d", 6, 8), nil); err != nil {
+			t.Errorf("a small message, and nobody waits with a large one: %v", err)
+		}
+	})
+}

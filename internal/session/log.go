@@ -191,6 +191,7 @@ func (l *Log) appendSlow(m Message) (ident.Seq, error) {
 	}
 	pieces := max(1, (len(m.Payload)+PieceMax-1)/PieceMax)
 	if len(l.cursors) == 0 {
+		l.owed = l.owed && pieces == 1
 		l.next += ident.Seq(pieces)
 		l.count++
 		return l.count, nil

@@ -458,3 +458,26 @@ func TestRoomIsKeptForALargeMessage(t *testing.T) {
 		t.Errorf("a small message, and the large one waits no more: %v", err)
 	}
 }
+
+// TestNoRoomIsKeptAfterTheLastCursor: what has nobody to wait for was taken.
+func TestNoRoomIsKeptAfterTheLastCursor(t *testing.T) {
+	large := session.Message{Topic: "a", Payload: make([]byte, 100_000)}
+	small := session.Message{Topic: "a", Payload: make([]byte, 1000)}
+	l := session.NewLog(frame.Direct, session.Limits{BytesMax: 150_000})
+	c := l.Open()
+	for _, want := range []error{nil, session.ErrFull} {
+		if _, err := l.Append(large); !errors.Is(err, want) {
+			t.Fatalf("a large message: %v, want %v", err, want)
+		}
+	}
+	c.Close()
+	if _, err := l.Append(large); err != nil {
+		t.Fatalf("a large message for nobody: %v", err)
+	}
+	l.Open()
+	for range 2 {
+		if _, err := l.Append(small); err != nil {
+			t.Errorf("a small message, and no large one waits: %v", err)
+		}
+	}
+}
