@@ -301,9 +301,13 @@ func (x *Exchange) TryDirect(id ident.NodeID, m session.Message, r *Receipts) er
 // forgo tells the log that a publisher waits for room no more.
 func (p *Pair) forgo() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.log.Forgo()
 	p.room.open()
+	due := p.due()
+	p.mu.Unlock()
+	if due {
+		p.wake()
+	}
 }
 
 // try publishes m to one member, nil for none, or returns where to wait for room.

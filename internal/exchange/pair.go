@@ -211,6 +211,11 @@ func (p *Pair) Fill(dst [][]byte, bytesMax int) [][]byte {
 // caller holds mu.
 func (p *Pair) carries() bool { return p.opened && !p.opening }
 
+// due reports whether the exchange itself has to say something. The caller holds mu.
+func (p *Pair) due() bool {
+	return len(p.errands) > 0 || p.announcing && p.x.interests.Load() != nil
+}
+
 // open returns the frame that opens the session on a new link. The caller holds mu.
 func (p *Pair) open() frame.Open {
 	o := frame.Open{Groups: p.announcing && p.x.interests.Load() != nil}
@@ -351,7 +356,7 @@ func (p *Pair) acked(a frame.Acked) error {
 		before := p.log.Held()
 		err = p.direct.Acked(a.Number)
 		p.x.direct.Add(int64(p.log.Held() - before))
-		pending = p.direct.Pending() || len(p.errands) > 0
+		pending = p.direct.Pending() || p.due()
 		p.room.open()
 		p.mu.Unlock()
 	} else {

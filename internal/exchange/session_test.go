@@ -499,3 +499,67 @@ func TestNoRoomIsKeptForWhoWentAway(t *testing.T) {
 		}
 	})
 }
+
+// TestTheWriterIsWokenWhenThereIsRoom for what the exchange has to say itself: after an
+// acknowledgement, and when a publisher of a large message gives up.
+func TestTheWriterIsWokenWhenThereIsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+		w := link(t, a, b)
+		for _, size := range []int{1000 << 10, 1000, 0} {
+			for a.TryDirect(b.id, message("d", "", size), nil) == nil {
+			}
+		}
+		w.send(0)
+		a.joins("workers")
+		w.send(0)
+		w.ends[0].woken()
+		time.Sleep(time.Second)
+		for _, raw := range w.frames(1) { // acknowledges all
+			if err := w.ends[0].pair.Receive(raw); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if w.ends[0].woken() == 0 {
+			t.Error("nobody says what the groups subscribe to")
+		}
+		w.send(0)
+		if got := groups(b, "any"); got != "workers" {
+			t.Errorf("groups: %q", got)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+		w := link(t, a, b)
+		a.direct(b, 1, 4, 1000<<10)
+		w.send(0)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := a.Direct(ctx, b.id, message("d", 5, 1000<<10), nil); !errors.Is(err, context.Canceled) {
+				t.Errorf("Direct to a full log: %v", err)
+			}
+		})
+		synctest.Wait()
+		r := b.Receipts(frame.WishQueued)
+		if err := b.Broadcast(t.Context(), true, message("a", 1, 8), r); err != nil {
+			t.Fatal(err)
+		}
+		for _, raw := range w.frames(1)[1:] { // all but the acknowledgement
+			if err := w.ends[0].pair.Receive(raw); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.send(0)
+		w.ends[0].woken()
+		cancel()
+		wg.Wait()
+		if w.ends[0].woken() == 0 {
+			t.Error("nobody sends the receipt")
+		}
+		w.send(0)
+		if got := now(t, b, r); got != "|1||" {
+			t.Errorf("confirmed|nobody|gone|open = %s, want |1||", got)
+		}
+	})
+}
