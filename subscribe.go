@@ -84,8 +84,8 @@ func Group(name string) SubscribeOption {
 // Replay makes the subscription begin with what the members keep of the topics that match:
 // see [Topic.KeepLast]. Of each sender the kept events come first, marked as
 // Replayed, then what it publishes; of a member that comes later, or back after a split, so
-// much as the subscription has not had. Up to 4,096 events of a sender wait for its past. A
-// subscription of a [Group], or with [DirectOnly], has no past.
+// much as the subscription has not had. Up to 4,096 events of a sender, and 8 MiB, wait for
+// its past. A subscription of a [Group], or with [DirectOnly], has no past.
 func Replay() SubscribeOption {
 	return func(s *subscription) { s.replay = true }
 }

@@ -150,7 +150,7 @@ func (x *Exchange) SubscribeReplay(pattern string, o mailbox.Options) (*mailbox.
 	for _, p := range x.members.Load().byID {
 		if p.asked {
 			pairs = append(pairs, p)
-			o.Opening = append(o.Opening, p.id)
+			o.Opening = append(o.Opening, p.origin())
 		}
 	}
 	q, err := x.Subscribe(pattern, o)
@@ -166,6 +166,9 @@ func (x *Exchange) SubscribeReplay(pattern string, o mailbox.Options) (*mailbox.
 	return q, nil
 }
 
+// origin names the peer as a [mailbox.CatchUp] does.
+func (p *Pair) origin() mailbox.Origin { return mailbox.Origin{ID: p.id, Inc: p.inc} }
+
 // ask asks one member. The caller holds the lock of the questions.
 func (s *question) ask(p *Pair) {
 	s.open[p] = struct{}{}
@@ -178,7 +181,7 @@ func (qs *questions) met(p *Pair) {
 	defer qs.mu.Unlock()
 	p.asked = true
 	for _, s := range qs.asked {
-		s.queue.Enter(p.id, mailbox.StageOpening)
+		s.queue.Enter(p.origin(), mailbox.StageOpening)
 		s.ask(p)
 	}
 }
@@ -203,7 +206,7 @@ func (qs *questions) gone(member func(*Pair) bool) {
 // done notes that a member has replayed all, or never will.
 func (s *question) done(p *Pair) {
 	delete(s.open, p)
-	s.queue.Enter(p.id, mailbox.StageDone)
+	s.queue.Enter(p.origin(), mailbox.StageDone)
 }
 
 // find returns the queue that waits for what p replays, nil if there is none. With last it

@@ -39,10 +39,10 @@ func (f *follower) read(t *testing.T) string {
 	for _, e := range batch {
 		out = f.state.Take(out, e)
 	}
-	var words string
+	var words strings.Builder
 	for _, e := range out {
 		if e.Count == 0 {
-			words += fmt.Sprintf(" -%d", e.Lost.Count)
+			fmt.Fprintf(&words, " -%d", e.Lost.Count)
 			continue
 		}
 		for run, number := e.Data, e.First; len(run) > 0; number++ {
@@ -52,10 +52,10 @@ func (f *follower) read(t *testing.T) string {
 			if e.Past {
 				past = "past/"
 			}
-			words += fmt.Sprintf(" %s%s:%s#%d", past, e.Topic, strings.TrimRight(string(p), " "), number)
+			fmt.Fprintf(&words, " %s%s:%s#%d", past, e.Topic, strings.TrimRight(string(p), " "), number)
 		}
 	}
-	return words
+	return words.String()
 }
 
 func TestWhoComesLateGetsTheLast(t *testing.T) {
@@ -101,6 +101,25 @@ func TestWhatIsKeptAndNewComesOnce(t *testing.T) {
 		a.publish(4, 4, 8)
 		w.carry()
 		if got, want := f.read(t), " a:1#1 a:2#2 a:3#3 a:4#4"; got != want {
+			t.Errorf("read%s, want%s", got, want)
+		}
+	})
+}
+
+// TestNewsThatComeAfterTheirReplayComeOnce: an answer overtakes what waits to be sent.
+func TestNewsThatComeAfterTheirReplayComeOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+		a.Keep("a", exchange.Keep{Last: 10})
+		w := link(t, a, b)
+		f := b.late("a")
+		a.publish(1, 2, 8)
+		w.send(1) // the question
+		a.publish(3, 3, 8)
+		w.carry()
+		a.publish(4, 4, 8)
+		w.carry()
+		if got, want := strings.ReplaceAll(f.read(t), "past/", ""), " a:1#1 a:2#2 a:3#3 a:4#4"; got != want {
 			t.Errorf("read%s, want%s", got, want)
 		}
 	})

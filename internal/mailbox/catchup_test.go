@@ -80,7 +80,10 @@ func TestCatchUp(t *testing.T) {
 		{"nothing is kept", "A? A! A1", "A1"},
 		{"who goes replays nothing", "A? A2 A! a1", "A2"},
 		{"again after a split", "A? a1 A! A2 A? A5 a2 a3 a4 A! A6", "a1 A2 a3 a4 A5 A6"},
-		{"a new incarnation has numbers of its own", "A? A1 A2 A! A? A3' a1' a2' A!", "A1 A2 a1' a2' A3'"},
+		{"a new incarnation has numbers of its own", "A? A1 A2 A! A?' A3' a1' a2' A!'", "A1 A2 a1' a2' A3'"},
+		{"and ends its own answer alone", "A? A8 A?' A3' A! a1' a2' A!' A4'", "A8 a1' a2' A3' A4'"},
+		{"a loss belongs to the later one", "A? A8 A?' A- A! a1' A!'", "A8 a1' A-"},
+		{"what was replayed while it waited to be sent comes once", "A? a1 a2 A! A1 A2 A3", "a1 a2 A3"},
 		{"begun twice is begun once", "A? A2 A? a1 A! A3", "a1 A2 A3"},
 	} {
 		var c mailbox.CatchUp
@@ -114,11 +117,46 @@ func TestCatchUpHoldsBackSoMuch(t *testing.T) {
 	}
 }
 
+// TestCatchUpHoldsBackSoManyBytes: what a member never ends to replay takes no more.
+func TestCatchUpHoldsBackSoManyBytes(t *testing.T) {
+	var c mailbox.CatchUp
+	c.Take(nil, entries("A?")[0])
+	const size = 1 << 20
+	for i := range 100 {
+		e := entries("A1")[0]
+		e.First, e.Data = ident.Seq(1+i), make([]byte, size)
+		if got := c.Take(nil, e); len(got) > 0 {
+			if max := mailbox.BytesMaxDefault/size + 1; len(got) > max {
+				t.Errorf("%d messages of 1 MiB were held back, want %d at most", len(got), max)
+			}
+			return
+		}
+	}
+	t.Error("100 messages of 1 MiB are held back")
+}
+
+// TestWhatWasReplayedIsCutOff from a run that holds more.
+func TestWhatWasReplayedIsCutOff(t *testing.T) {
+	var c mailbox.CatchUp
+	for _, e := range entries("A? a1 a2 A!") {
+		c.Take(nil, e)
+	}
+	e := entries("A1")[0]
+	for _, p := range []string{"1", "2", "3", "4"} {
+		e.Data = frame.AppendPayload(e.Data, []byte(p))
+	}
+	e.Count = 4
+	got := c.Take(nil, e)
+	if len(got) != 1 || got[0].First != 3 || got[0].Count != 2 || string(got[0].Data) != "\x013\x014" {
+		t.Errorf("of a run of four, two of which were replayed, comes %v", got)
+	}
+}
+
 // TestStagesAreNeverDropped: a queue that drops its oldest keeps who begins and who ends.
 func TestStagesAreNeverDropped(t *testing.T) {
 	box := mailbox.New(func() {})
 	q, err := box.Subscribe("a", mailbox.Options{
-		MessagesMax: 2, Policy: mailbox.DropOldest, Opening: []ident.NodeID{{'A'}},
+		MessagesMax: 2, Policy: mailbox.DropOldest, Opening: []mailbox.Origin{{ID: ident.NodeID{'A'}}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +165,7 @@ func TestStagesAreNeverDropped(t *testing.T) {
 	for range 5 {
 		s.send("a", 1)
 	}
-	q.Enter(ident.NodeID{'A'}, mailbox.StageDone)
+	q.Enter(mailbox.Origin{ID: ident.NodeID{'A'}}, mailbox.StageDone)
 	for range 5 {
 		s.send("a", 1)
 	}

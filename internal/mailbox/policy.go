@@ -70,7 +70,7 @@ type Options struct {
 
 	// Opening are members that will replay what they keep: their [StageOpening] comes before
 	// everything else.
-	Opening []ident.NodeID
+	Opening []Origin
 }
 
 // wants reports whether the subscription takes what a sender sends on a lane. A loss of
