@@ -162,7 +162,7 @@ func New(c Config) *Exchange {
 	}
 	x.directory = directory{seats: map[*Pair][]glob.Key{}, topics: map[string][]*Group{}}
 	x.shelves.topics = map[string]*shelf{}
-	x.questions.asked = map[uint64]*question{}
+	x.questions = questions{asked: map[uint64]*question{}, met: map[*Pair]bool{}}
 	x.box = mailbox.New(x.regrouped)
 	x.linked.Store(&[]*Pair{})
 	x.self = x.Pair(c.Self, c.Incarnation, c.Name)
@@ -202,7 +202,7 @@ func (x *Exchange) SetMembers(pairs []*Pair) {
 	}
 	member := func(p *Pair) bool { return m.byID[p.id] == p }
 	x.awaited.leave(member)
-	x.questions.gone(member)
+	x.questions.list(member)
 }
 
 // Member returns the session with a member, nil if the owner does not list it.

@@ -169,11 +169,7 @@ func (p *Pair) announce() {
 	if !p.announcing || list == nil {
 		return
 	}
-	before := p.log.Held()
-	if _, err := p.log.Append(note(frame.TopicInterests, *list)); err == nil {
-		p.announcing = false
-		p.x.direct.Add(int64(p.log.Held() - before))
-	}
+	p.announcing = !p.put(note(frame.TopicInterests, *list))
 }
 
 // interested takes what the groups of the peer subscribe to. What is malformed is left out.

@@ -41,8 +41,6 @@ type Pair struct {
 	parts [frame.Lanes]arrival // used by the reader of the link alone; by expire while there is no link
 	acks  []byte               // scratch of the writer of the link alone
 
-	asked bool // the questions were put to it; guarded by x.questions.mu
-
 	cursor *session.Cursor // on the broadcast log; nil once the session ended; guarded by x.mu
 
 	mu         sync.Mutex // guards what follows; taken before x.mu where both are
@@ -50,11 +48,12 @@ type Pair struct {
 	opening    bool       // our OPEN is to be sent on this link, once the peer is a member
 	announcing bool       // it has not been told what this node's groups subscribe to
 	untold     bool       // it is about to tell what its own subscribe to
-	fresh      bool       // the peer has not been met in this session
+	fresh      bool       // the peer has not been met in this session, or not for long
 	spoke      bool       // it published something in this session
 	in         [frame.Lanes]*session.Inbox
 	owed       [frame.Lanes]ident.Seq // to acknowledge with the next Fill; 0 for nothing
 	errands    []session.Message      // wait for room in log
+	answers    []answer               // to the peer's questions; the first is under way
 	log        *session.Log           // direct messages
 	direct     *session.Cursor        // the peer's cursor on log
 	room       room
@@ -111,6 +110,9 @@ func (p *Pair) Acquire(ctx context.Context, closed <-chan struct{}) (release fun
 func (p *Pair) Attach(l Link) {
 	p.mu.Lock()
 	p.x.begin(p) // under the lock that expire holds
+	if time.Since(p.unlinked) > unlinkedMax/2 {
+		p.fresh = true // the session may have ended at the other end
+	}
 	p.opened, p.opening, p.unlinked = false, true, time.Time{}
 	p.mu.Unlock()
 	p.link.Store(&l)
@@ -188,7 +190,6 @@ func (p *Pair) Fill(dst [][]byte, bytesMax int) [][]byte {
 	}
 	opened := p.carries()
 	if opened {
-		p.announce()
 		p.run()
 		dst = p.direct.Take(dst, bytesMax/2)
 	}
@@ -210,11 +211,6 @@ func (p *Pair) Fill(dst [][]byte, bytesMax int) [][]byte {
 // carries reports whether messages travel: both ends opened the session on this link. The
 // caller holds mu.
 func (p *Pair) carries() bool { return p.opened && !p.opening }
-
-// due reports whether the exchange itself has to say something. The caller holds mu.
-func (p *Pair) due() bool {
-	return len(p.errands) > 0 || p.announcing && p.x.interests.Load() != nil
-}
 
 // open returns the frame that opens the session on a new link. The caller holds mu.
 func (p *Pair) open() frame.Open {
@@ -330,9 +326,7 @@ func (p *Pair) resume(o frame.Open) error {
 	for lane, count := range lost {
 		p.lost(frame.Lane(lane), count)
 	}
-	if fresh {
-		p.x.questions.met(p)
-	}
+	p.x.questions.meet(p, fresh)
 	p.mu.Lock()
 	p.opened, p.fresh = true, false
 	p.mu.Unlock()

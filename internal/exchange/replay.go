@@ -3,7 +3,6 @@ package exchange
 import (
 	"cmp"
 	"container/list"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,7 +10,6 @@ import (
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/glob"
 	"github.com/espial-go/espial/internal/ident"
-	"github.com/espial-go/espial/internal/mailbox"
 	"github.com/espial-go/espial/internal/session"
 )
 
@@ -24,9 +22,13 @@ const (
 	// KeptMax is how many messages a node keeps of one topic at most.
 	KeptMax = 65_536
 
-	// errandsMax is how many messages wait for room in the direct log of one member: what
-	// is replayed to it, and what the exchange itself has to say.
-	errandsMax = 2 * KeptMax
+	// replayBytesMax is how much of the direct log of a member its answers take, so that
+	// they leave room for the rest.
+	replayBytesMax = logBytesMax / 2
+
+	// answersMax is how many questions of one member wait to be answered. Beyond it they
+	// are answered with nothing.
+	answersMax = 1024
 )
 
 // Keep says what of a topic is kept for subscriptions that come later.
@@ -125,185 +127,58 @@ func (s *shelves) match(pattern string) (items []*kept) {
 	return items
 }
 
-// questions are the subscriptions to which members replay what they keep.
-type questions struct {
-	mu    sync.Mutex // guards what follows; taken before the locks of pairs
-	last  uint64
-	asked map[uint64]*question
-}
-
-// question is one of them.
-type question struct {
+// answer is what is replayed to the peer for one of its questions.
+type answer struct {
 	frame.Replay
-	queue *mailbox.Queue
-	open  map[*Pair]struct{} // who has not replayed all
+	begun bool
+	items []*kept // what is still to be replayed, once it began
 }
 
-// SubscribeReplay is Subscribe for a reader that also wants what the members keep of their
-// broadcasts: those of now, and each that comes later. It reads with a
-// [mailbox.CatchUp].
-func (x *Exchange) SubscribeReplay(pattern string, o mailbox.Options) (*mailbox.Queue, error) {
-	qs := &x.questions
-	qs.mu.Lock()
-	defer qs.mu.Unlock()
-	var pairs []*Pair
-	for _, p := range x.members.Load().byID {
-		if p.asked {
-			pairs = append(pairs, p)
-			o.Opening = append(o.Opening, p.origin())
-		}
-	}
-	q, err := x.Subscribe(pattern, o)
-	if err != nil {
-		return nil, err
-	}
-	qs.last++
-	s := &question{frame.Replay{Question: qs.last, Pattern: pattern}, q, map[*Pair]struct{}{}}
-	qs.asked[qs.last] = s
-	for _, p := range pairs {
-		s.ask(p)
-	}
-	return q, nil
-}
-
-// origin names the peer as a [mailbox.CatchUp] does.
-func (p *Pair) origin() mailbox.Origin { return mailbox.Origin{ID: p.id, Inc: p.inc} }
-
-// ask asks one member. The caller holds the lock of the questions.
-func (s *question) ask(p *Pair) {
-	s.open[p] = struct{}{}
-	p.errand(note(frame.TopicReplay, s.Append(nil)))
-}
-
-// met asks a member with which a session has just begun, before its first message comes.
-func (qs *questions) met(p *Pair) {
-	qs.mu.Lock()
-	defer qs.mu.Unlock()
-	p.asked = true
-	for _, s := range qs.asked {
-		s.queue.Enter(p.origin(), mailbox.StageOpening)
-		s.ask(p)
-	}
-}
-
-// gone ends the questions to members that went, and forgets the subscriptions that ended.
-func (qs *questions) gone(member func(*Pair) bool) {
-	qs.mu.Lock()
-	defer qs.mu.Unlock()
-	for id, s := range qs.asked {
-		if s.queue.Ended() {
-			delete(qs.asked, id)
-			continue
-		}
-		for p := range s.open {
-			if !member(p) {
-				s.done(p)
-			}
-		}
-	}
-}
-
-// done notes that a member has replayed all, or never will.
-func (s *question) done(p *Pair) {
-	delete(s.open, p)
-	s.queue.Enter(p.origin(), mailbox.StageDone)
-}
-
-// find returns the queue that waits for what p replays, nil if there is none. With last it
-// is the last time.
-func (qs *questions) find(p *Pair, id uint64, last bool) *mailbox.Queue {
-	qs.mu.Lock()
-	defer qs.mu.Unlock()
-	s := qs.asked[id]
-	if s == nil {
-		return nil
-	}
-	if _, open := s.open[p]; !open {
-		return nil
-	}
-	if last {
-		s.done(p)
-	}
-	return s.queue
-}
-
-// note returns a message of the exchange itself.
-func note(topic string, payload []byte) session.Message {
-	return session.Message{Topic: topic, Class: frame.ClassReliable, Payload: payload}
-}
-
-// errand puts a message to the peer behind those that wait for room in the log.
-func (p *Pair) errand(m session.Message) {
-	p.mu.Lock()
-	if len(p.errands) < errandsMax {
-		p.errands = append(p.errands, m)
-	} else {
-		p.x.unanswered.Add(1)
-	}
-	p.mu.Unlock()
-	p.wake()
-}
-
-// run puts errands into the log as far as there is room. The caller holds mu.
-func (p *Pair) run() {
-	before, n := p.log.Held(), 0
-	for n < len(p.errands) {
-		if _, err := p.log.Append(p.errands[n]); errors.Is(err, session.ErrFull) {
-			break
-		}
-		n++ // also what can never be sent
-	}
-	if p.errands = p.errands[n:]; len(p.errands) == 0 {
-		p.errands = nil
-	}
-	p.x.direct.Add(int64(p.log.Held() - before))
-}
-
-// replay answers a question of the peer: with what is kept, and that this was all. While
-// an answer is on its way another one is empty, or a peer could make a node hold any number
-// of them.
+// replay takes a question of the peer.
 func (p *Pair) replay(payload []byte) {
 	q, ok := frame.DecodeReplay(payload)
 	if !ok || glob.CheckPattern(q.Pattern) != nil {
 		p.x.forged.Add(1)
 		return
 	}
-	var items []*kept
-	if p.pendingErrands() < KeptMax {
-		items = p.x.shelves.match(q.Pattern)
-	}
-	for _, k := range items {
-		m := k.m
-		m.Past = &frame.Past{Question: q.Question, Number: k.number}
-		p.errand(m)
-	}
-	end := frame.Replay{Question: q.Question}
-	p.errand(note(frame.TopicReplayed, end.Append(nil)))
-}
-
-// pendingErrands returns how many messages wait for room.
-func (p *Pair) pendingErrands() int {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.errands)
-}
-
-// replayed takes the end of an answer.
-func (p *Pair) replayed(payload []byte) {
-	if q, ok := frame.DecodeReplay(payload); ok {
-		p.x.questions.find(p, q.Question, true)
+	room := len(p.answers) < answersMax
+	if room {
+		p.answers = append(p.answers, answer{Replay: q})
 	}
-}
-
-// past takes a run that the peer replays.
-func (p *Pair) past(ev frame.Events, past frame.Past, r mailbox.Run, rel mailbox.Releaser) {
-	q := p.x.questions.find(p, past.Question, false)
-	if q == nil || ev.Count != 1 {
-		if rel != nil {
-			rel.Release(r.Lane, r.Last)
-		}
+	p.mu.Unlock()
+	if !room {
+		p.errand(replayed(q.Question))
 		return
 	}
-	r.First = past.Number
-	q.Replay(string(ev.Topic), r, rel)
+	p.wake()
+}
+
+// replayed returns the message that ends an answer.
+func replayed(question uint64) session.Message {
+	return note(frame.TopicReplayed, frame.Replay{Question: question}.Append(nil))
+}
+
+// reply puts answers into the log, one after the other, as far as there is room for them. The
+// caller holds mu.
+func (p *Pair) reply() {
+	for len(p.answers) > 0 {
+		a := &p.answers[0]
+		if !a.begun {
+			a.items, a.begun = p.x.shelves.match(a.Pattern), true
+		}
+		for len(a.items) > 0 {
+			m := a.items[0].m
+			m.Past = &frame.Past{Question: a.Question, Number: a.items[0].number}
+			if p.log.Held() > replayBytesMax || p.x.direct.Load() > directBytesMax || !p.put(m) {
+				return
+			}
+			a.items[0], a.items = nil, a.items[1:]
+		}
+		if !p.put(replayed(a.Question)) {
+			return
+		}
+		p.answers[0], p.answers = answer{}, p.answers[1:]
+	}
+	p.answers = nil
 }

@@ -93,9 +93,11 @@ func (x *Exchange) sweep(now time.Time) {
 	for _, p := range x.all() {
 		if doubt, ended := x.expire(p, now); ended {
 			x.silent(p)
+			x.questions.over(p)
 			x.inDoubt(p, doubt)
 		}
 	}
+	x.questions.prune()
 	x.forget()
 }
 
@@ -106,6 +108,9 @@ func (x *Exchange) expire(p *Pair, now time.Time) (doubt uint64, ended bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.log.Trim()
+	if len(p.answers) > 0 {
+		p.wake() // what other members took may have left room for it
+	}
 	if p.unlinked.IsZero() || now.Sub(p.unlinked) < unlinkedMax {
 		return 0, false
 	}
@@ -164,6 +169,7 @@ func (x *Exchange) end(p *Pair) {
 	p.mu.Lock()
 	doubt := x.giveUp(p)
 	p.mu.Unlock()
+	x.questions.over(p)
 	x.inDoubt(p, doubt)
 }
 
@@ -180,6 +186,7 @@ func (x *Exchange) giveUp(p *Pair) (doubt uint64) {
 	x.mu.Unlock()
 	before := p.log.Held()
 	doubt += p.direct.GiveUp()
+	p.errands, p.answers = nil, nil
 	x.direct.Add(int64(p.log.Held() - before))
 	p.room.open()
 	return doubt
@@ -245,6 +252,13 @@ func (x *Exchange) Drained() bool {
 		}
 	}
 	return true
+}
+
+// ended reports whether the session ended, and has not begun anew.
+func (p *Pair) ended() bool {
+	p.x.mu.Lock()
+	defer p.x.mu.Unlock()
+	return p.cursor == nil
 }
 
 func (p *Pair) drained() bool {
