@@ -124,7 +124,9 @@ func (b *Box) Deliver(rt *Route, topic []byte, r Run, rel Releaser) (queues int)
 	if rt.way == nil || rt.changes != b.changes.Load() || rt.way.topic != string(topic) {
 		b.find(rt, topic)
 	}
-	rt.way.count.Add(uint64(r.Count))
+	if len(r.Group) == 0 { // else it was counted as a broadcast
+		rt.way.count.Add(uint64(r.Count))
+	}
 	owed := release{holds: &b.holds, rel: rel, lane: r.Lane, last: r.Last}
 	r.Topic = rt.way.topic
 	data, owned := r.Data, r.Owned

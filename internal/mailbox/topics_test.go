@@ -19,6 +19,9 @@ func TestTopics(t *testing.T) {
 	s.send("orders.placed", 3)
 	s.send("orders.placed", 1)
 	s.send("orders.paid", 1)
+	again := s.run(1, 8) // what came as a broadcast, once more for a group
+	again.Group = []byte("workers")
+	box.Deliver(&s.route, []byte("orders.paid"), again, s)
 	want := []mailbox.Topic{
 		{Name: "later", Subscriptions: 1},
 		{Name: "nobody.reads", Messages: 2},
