@@ -91,41 +91,89 @@ func (d *directory) groups(topic string) []*Group {
 	return groups
 }
 
+// group returns the group of a name as far as it wants a topic.
+func (d *directory) group(topic, name string) *Group {
+	for _, g := range d.groups(topic) {
+		if g.name == name {
+			return g
+		}
+	}
+	return &Group{name: name}
+}
+
 // Groups returns the groups that want a topic, as far as their members have said so.
 func (x *Exchange) Groups(topic string) []*Group { return x.directory.groups(topic) }
 
 // ToGroup publishes m to one member of a group, in turn: to one that has a link and room if
-// there is any, else it waits for one as Direct does. With others it leaves this node out. It
-// returns the member that it chose, and [ErrNoMember] if there is none.
+// there is any, else it waits for ctx as Direct does, for whoever has room first. With others it
+// leaves this node out. It returns the member that it chose or waits for, and [ErrNoMember] if
+// there is none.
 func (x *Exchange) ToGroup(
 	ctx context.Context, g *Group, others bool, m session.Message, r *Receipts,
 ) (ident.NodeID, error) {
 	m.Group = g.name
-	pairs := x.candidates(g, others)
-	for _, p := range pairs {
-		if p.link.Load() == nil {
-			continue
+	var full *Pair // whose log may keep room for m
+	for {
+		pairs := x.candidates(g, others)
+		if at := slices.Index(pairs, full); at > 0 {
+			pairs[0], pairs[at] = full, pairs[0]
 		}
-		if err := x.TryDirect(p.id, m, r); !errors.Is(err, session.ErrFull) {
+		p, room, err := x.tryEach(pairs, m, r)
+		if full != nil && full != p {
+			full.forgo()
+		}
+		switch {
+		case p == nil:
+			return ident.NodeID{}, ErrNoMember
+		case !errors.Is(err, session.ErrFull):
 			return p.id, err
 		}
+		full = p
+		if err := x.wait(ctx, room, lookAgain); err != nil {
+			p.forgo()
+			return p.id, err
+		}
+		g = x.directory.group(m.Topic, g.name)
 	}
-	if len(pairs) == 0 {
-		return ident.NodeID{}, ErrNoMember
-	}
-	return pairs[0].id, x.Direct(ctx, pairs[0].id, m, r)
 }
 
-// candidates returns those of a group that are members, beginning with whose turn it is.
+// tryEach publishes m to the first of pairs that has room, and returns it. If none has it
+// returns the first of all and where to wait for room there; nil if there is none.
+func (x *Exchange) tryEach(
+	pairs []*Pair, m session.Message, r *Receipts,
+) (first *Pair, room <-chan struct{}, err error) {
+	for i, p := range pairs {
+		at, err := x.try(p, m, r)
+		switch {
+		case !errors.Is(err, session.ErrFull):
+			return p, nil, err
+		case i == 0:
+			first, room = p, at
+		default:
+			p.forgo()
+		}
+	}
+	return first, room, session.ErrFull
+}
+
+// candidates returns those of a group that are members, beginning with whose turn it is: those
+// that have a link, or all if none has.
 func (x *Exchange) candidates(g *Group, others bool) []*Pair {
-	pairs := make([]*Pair, 0, len(g.pairs))
+	pairs, linked := make([]*Pair, 0, len(g.pairs)), 0
 	for _, p := range g.pairs {
-		if x.Member(p.id) == p && (!others || p != x.self) {
-			pairs = append(pairs, p)
+		if x.Member(p.id) != p || others && p == x.self {
+			continue
+		}
+		if pairs = append(pairs, p); p.link.Load() != nil {
+			pairs[linked], pairs[len(pairs)-1] = p, pairs[linked]
+			linked++
 		}
 	}
 	if len(pairs) == 0 {
 		return nil
+	}
+	if linked > 0 {
+		pairs = pairs[:linked]
 	}
 	turn := int(g.turn.Add(1) % uint64(len(pairs)))
 	return append(pairs[turn:], pairs[:turn]...)

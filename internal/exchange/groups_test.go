@@ -1,9 +1,11 @@
 package exchange_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,6 +200,47 @@ func TestAGroupGoesAroundWhoIsAway(t *testing.T) {
 			t.Errorf("where nobody is a member: to %v", got)
 		}
 	})
+}
+
+// TestAGroupWaitsForWhoHasRoomFirst, and for nobody who goes: what is published to a group
+// reaches it as long as it has a member.
+func TestAGroupWaitsForWhoHasRoomFirst(t *testing.T) {
+	for _, goes := range []bool{false, true} {
+		for other := range 2 { // to whom it was to go first is a matter of turn
+			synctest.Test(t, func(t *testing.T) {
+				a, b, c := newNode(t, 1, 0), newNode(t, 2, 0), newNode(t, 3, 0)
+				wires := []*wire{link(t, a, b), link(t, a, c)}
+				nodes := []*node{b, c}
+				a.SetMembers([]*exchange.Pair{wires[0].ends[0].pair, wires[1].ends[0].pair})
+				for i, n := range nodes {
+					n.joins("workers")
+					wires[i].carry()
+					a.direct(n, 1, 4, 1000<<10)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					began := time.Now()
+					id, err := a.ToGroup(ctx, a.Groups("a")[0], true, message("a", 1, 1000<<10), nil)
+					if took := time.Since(began); id != nodes[other].id || err != nil || took > 2*time.Second {
+						t.Errorf("goes %v: to %v, %v, after %v, want to %v", goes, id, err, took, nodes[other].id)
+					}
+				})
+				synctest.Wait()
+				if goes {
+					a.SetMembers([]*exchange.Pair{wires[other].ends[0].pair})
+				}
+				time.Sleep(10 * time.Millisecond)
+				wires[other].carry()
+				wires[other].carry()
+				wg.Wait()
+				if err := a.TryDirect(nodes[1-other].id, message("d", 5, 8), nil); err != nil && !goes {
+					t.Errorf("room is still kept where it did not go: %v", err)
+				}
+			})
+		}
+	}
 }
 
 // TestAGroupThatIsAnnouncedBadlyIsNone, and costs the link nothing.
