@@ -202,3 +202,42 @@ func TestAGroupWithABadNameIsAnError(t *testing.T) {
 		}
 	})
 }
+
+// TestAFullGroupIsCounted: confirmations of others count, and each group that
+// did not get the event is counted.
+func TestAFullGroupIsCounted(t *testing.T) {
+	inCluster(t, 3, func(c *cluster) {
+		for _, group := range []string{"a", "b"} {
+			_ = c.nodes[1].Subscribe(c.Context(), "jobs", espial.Group(group)) // nobody ranges over it
+		}
+		_ = c.nodes[2].Subscribe(c.Context(), "jobs")
+		time.Sleep(time.Second)
+		publish := func(to espial.Target) error {
+			ctx, cancel := context.WithTimeout(c.Context(), time.Second)
+			defer cancel()
+			return c.nodes[0].Publish(ctx, "jobs", make([]byte, 256<<10), to)
+		}
+		var err error
+		for range 100 {
+			if err = publish(espial.All()); err != nil {
+				break
+			}
+		}
+		if err = publish(espial.All()); err == nil {
+			c.Fatal("the groups are never full")
+		}
+		if got, want := missing(c, err), "0, node-1: context deadline exceeded"; got != want {
+			c.Errorf("Publish to two groups that are full: %s, want %s", got, want)
+		}
+		if u, ok := errors.AsType[*espial.UndeliveredError](err); !ok || u.Wanted != 2 {
+			c.Errorf("Publish to two groups that are full: %v, want 2 missing", err)
+		}
+		if err := publish(espial.Others().Queued().AtLeast(1)); err != nil {
+			c.Errorf("one of the others has confirmed, and Publish returns %v", err)
+		}
+		want := "1, node-1: context deadline exceeded"
+		if got := missing(c, publish(espial.Others().Queued())); got != want {
+			c.Errorf("all of the others were to confirm, and Publish returns %s, want %s", got, want)
+		}
+	})
+}

@@ -59,7 +59,7 @@ func (n *Node) publish(ctx context.Context, m session.Message, targets []Target)
 }
 
 // broadcast publishes to all members or all others, and to one member of each group that
-// wants the topic.
+// wants the topic. An [UndeliveredError] counts the groups that did not get it.
 func (n *Node) broadcast(ctx context.Context, m session.Message, others bool, r *exchange.Receipts) error {
 	x := n.eng.Exchange()
 	if err := x.Broadcast(ctx, others, m, r); err != nil {
@@ -69,15 +69,16 @@ func (n *Node) broadcast(ctx context.Context, m session.Message, others bool, r 
 	if len(groups) == 0 {
 		return nil
 	}
-	missing := map[NodeID]error{}
+	failed, missing := 0, map[NodeID]error{}
 	for _, g := range groups {
 		id, err := x.ToGroup(ctx, g, others, m, r)
 		if err != nil && !errors.Is(err, exchange.ErrNoMember) {
+			failed++
 			missing[NodeID(id)] = n.public(err)
 		}
 	}
-	if len(missing) > 0 {
-		return &UndeliveredError{Delivered: len(groups) - len(missing), Wanted: len(groups), Missing: missing}
+	if failed > 0 {
+		return &UndeliveredError{Delivered: len(groups) - failed, Wanted: len(groups), Missing: missing}
 	}
 	return nil
 }
@@ -103,7 +104,10 @@ func (n *Node) publishTo(ctx context.Context, m session.Message, t *Target) erro
 	}
 	missing := map[NodeID]error{}
 	if t.broadcast() {
-		if err := n.broadcast(ctx, m, t.kind == targetOthers, r); err != nil {
+		err := n.broadcast(ctx, m, t.kind == targetOthers, r)
+		if u, some := errors.AsType[*UndeliveredError](err); some {
+			missing = u.Missing // the others may confirm it all the same
+		} else if err != nil {
 			return err
 		}
 	} else {
@@ -167,7 +171,9 @@ func (n *Node) confirmed(
 		return nil
 	}
 	for _, id := range out.Nobody {
-		missing[NodeID(id)] = ErrNoSubscriber
+		if missing[NodeID(id)] == nil {
+			missing[NodeID(id)] = ErrNoSubscriber
+		}
 	}
 	handled := t.wish == frame.WishHandled
 	return &UndeliveredError{Delivered: have, Wanted: wanted, Missing: missing, handled: handled}
