@@ -30,7 +30,9 @@ var (
 	// ErrTooManyAcks reports an event that would be confirmed by more than 256 members.
 	ErrTooManyAcks = errors.New("espial: too many members to confirm an event")
 
-	// ErrLagged is what every [LaggedError] wraps.
+	// ErrLagged is what every [LaggedError] wraps. In an [UndeliveredError] it says of a member
+	// that it fell behind or was away for so long that the event was given up; it may have it
+	// all the same.
 	ErrLagged = errors.New("espial: lagged")
 )
 
@@ -72,7 +74,7 @@ type UndeliveredError struct {
 	Wanted    int // how many it should be
 
 	// Missing are the members that were meant besides, and why: [ErrNoMember],
-	// [ErrNoSubscriber], [ErrClosed] or the error of the context.
+	// [ErrNoSubscriber], [ErrLagged], [ErrClosed] or the error of the context.
 	Missing map[NodeID]error
 
 	handled bool // what was wanted

@@ -160,6 +160,9 @@ func (n *Node) confirmed(
 	for _, id := range out.Gone {
 		missing[NodeID(id)] = ErrNoMember
 	}
+	for _, id := range out.Lost {
+		missing[NodeID(id)] = ErrLagged
+	}
 	for _, id := range out.Open {
 		missing[NodeID(id)] = n.public(err)
 	}

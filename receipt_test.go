@@ -133,6 +133,28 @@ func TestOneDeadAndOneSlow(t *testing.T) {
 	})
 }
 
+// TestWhoLosesAnEventIsNotWaitedFor: a member that takes nothing of a full queue for two seconds
+// has lost what it did not take, and will not confirm it.
+func TestWhoLosesAnEventIsNotWaitedFor(t *testing.T) {
+	inCluster(t, 2, func(c *cluster) {
+		_ = c.nodes[1].Subscribe(c.Context(), "orders.*")
+		c.net.Partition([]netip.Addr{ip(1)})
+		confirmed := make(chan error, 1)
+		go func() {
+			confirmed <- c.nodes[0].Publish(c.Context(), "orders.placed", nil, espial.Others().Queued())
+		}()
+		synctest.Wait()
+		for range 100 {
+			if err := c.nodes[0].Publish(c.Context(), "orders.placed", make([]byte, 64<<10)); err != nil {
+				c.Fatal(err)
+			}
+		}
+		if got, want := missing(c, <-confirmed), "0, node-1: lagged"; got != want {
+			c.Errorf("Publish returns %s, want %s", got, want)
+		}
+	})
+}
+
 // TestConfirmationsSurviveResets: the link breaks between an event and its receipt, again
 // and again, and no publisher waits in vain.
 func TestConfirmationsSurviveResets(t *testing.T) {

@@ -262,7 +262,13 @@ func (x *Exchange) stall(now time.Time) time.Duration {
 	if left := since.Add(stallMax).Sub(now); left > 0 {
 		return left
 	}
+	first := c.Message()
 	x.givenUp += c.GiveUp()
+	for _, p := range x.order {
+		if p.cursor == c {
+			x.awaited.lose(p, frame.Broadcast, first)
+		}
+	}
 	return 0
 }
 

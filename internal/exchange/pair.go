@@ -326,6 +326,9 @@ func (p *Pair) resume(o frame.Open) error {
 	for lane, count := range lost {
 		p.lost(frame.Lane(lane), count)
 	}
+	if lost[frame.Direct] > 0 { // the session ended there, and receipts with it
+		p.x.awaited.loseAll(p)
+	}
 	p.x.questions.meet(p, fresh)
 	p.mu.Lock()
 	p.opened, p.fresh = true, false

@@ -34,6 +34,7 @@ type Outcome struct {
 	Confirmed []ident.NodeID // did what was wished
 	Nobody    []ident.NodeID // have no subscription, or have none any more
 	Gone      []ident.NodeID // are no members any more
+	Lost      []ident.NodeID // may or may not have it: it was given up, or their answer
 	Open      []ident.NodeID // have not answered, by ID
 }
 
@@ -125,6 +126,7 @@ func (r *Receipts) outcome() Outcome {
 		Confirmed: slices.Clone(r.result.Confirmed),
 		Nobody:    slices.Clone(r.result.Nobody),
 		Gone:      slices.Clone(r.result.Gone),
+		Lost:      slices.Clone(r.result.Lost),
 	}
 	for s := range r.open {
 		out.Open = append(out.Open, s.p.id)
@@ -132,7 +134,7 @@ func (r *Receipts) outcome() Outcome {
 	slices.SortFunc(out.Open, ident.NodeID.Compare)
 	// Each member once, under the best that is known of it.
 	known := map[ident.NodeID]bool{}
-	for _, list := range []*[]ident.NodeID{&out.Confirmed, &out.Open, &out.Gone, &out.Nobody} {
+	for _, list := range []*[]ident.NodeID{&out.Confirmed, &out.Open, &out.Gone, &out.Lost, &out.Nobody} {
 		*list = slices.DeleteFunc(*list, func(id ident.NodeID) bool {
 			before := known[id]
 			known[id] = true
@@ -178,6 +180,7 @@ func (r *Receipts) settle(p *Pair, at place, list func(*Outcome) *[]ident.NodeID
 func confirmed(o *Outcome) *[]ident.NodeID { return &o.Confirmed }
 func nobody(o *Outcome) *[]ident.NodeID    { return &o.Nobody }
 func gone(o *Outcome) *[]ident.NodeID      { return &o.Gone }
+func lost(o *Outcome) *[]ident.NodeID      { return &o.Lost }
 
 // answered takes a receipt of the peer. A peer can lie about its own verdict, and about
 // nothing else.
@@ -212,6 +215,26 @@ func (a *awaited) leave(member func(*Pair) bool) {
 			r.settle(p, at, gone)
 		}
 		delete(a.pairs, p)
+	}
+}
+
+// lose tells everybody who waits for a receipt of p about a message of a lane from that number
+// on that it may never come.
+func (a *awaited) lose(p *Pair, lane frame.Lane, from ident.Seq) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for at, r := range a.pairs[p] {
+		if at.lane == lane && at.number >= from {
+			r.settle(p, at, lost)
+			a.drop(p, at)
+		}
+	}
+}
+
+// loseAll is lose for all messages of both lanes.
+func (a *awaited) loseAll(p *Pair) {
+	for lane := range frame.Lanes {
+		a.lose(p, frame.Lane(lane), 0)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/espial-go/espial/internal/mailbox"
 )
 
-// outcome writes an outcome as "confirmed | nobody | gone | open".
+// outcome writes an outcome as "confirmed | nobody | gone | open", and " lost" behind it.
 func outcome(o exchange.Outcome) string {
 	names := func(ids []ident.NodeID) (s string) {
 		for _, id := range ids {
@@ -22,7 +22,11 @@ func outcome(o exchange.Outcome) string {
 		}
 		return s
 	}
-	return fmt.Sprintf("%s|%s|%s|%s", names(o.Confirmed), names(o.Nobody), names(o.Gone), names(o.Open))
+	words := fmt.Sprintf("%s|%s|%s|%s", names(o.Confirmed), names(o.Nobody), names(o.Gone), names(o.Open))
+	if len(o.Lost) > 0 {
+		words += " " + names(o.Lost)
+	}
+	return words
 }
 
 // now returns what is known of r at this moment.
@@ -164,6 +168,82 @@ func TestWhoGoesIsToldAtOnce(t *testing.T) {
 		if took := time.Since(began); took != time.Second {
 			t.Errorf("told after %v, want 1s", took)
 		}
+	})
+}
+
+// TestNobodyWaitsForWhatWasGivenUp: a member that takes nothing loses what is published to all,
+// and a session that ends what is published to it, although the member is listed.
+func TestNobodyWaitsForWhatWasGivenUp(t *testing.T) {
+	await := func(t *testing.T, a *node, name string, r *exchange.Receipts, want string, most time.Duration) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		began := time.Now()
+		o, err := a.Await(ctx, r, 9)
+		if took := time.Since(began); outcome(o) != want || err != nil || took > most {
+			t.Errorf("%s: %s, %v, after %v, want %s after %v at most", name, outcome(o), err, took, want, most)
+		}
+	}
+	ask := func(t *testing.T, a, b *node, lane frame.Lane) *exchange.Receipts {
+		r := a.Receipts(frame.WishHandled)
+		var err error
+		if lane == frame.Broadcast {
+			err = a.Broadcast(t.Context(), true, message("a", 1, 8), r)
+		} else {
+			err = a.Direct(t.Context(), b.id, message("d", 1, 8), r)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+		a.run(t.Context())
+		w := link(t, a, b)
+		q := b.subscribe(mailbox.Options{})
+		had := ask(t, a, b, frame.Broadcast)
+		w.carry()
+		time.Sleep(time.Second)
+		w.carry() // and its acknowledgement
+		broadcast, direct := ask(t, a, b, frame.Broadcast), ask(t, a, b, frame.Direct)
+		a.publish(1, 50, 100_000) // b takes nothing, and after 2 s it is not waited for
+		await(t, a, "what was given up", broadcast, "||| 2", 0)
+		read(t, q)
+		read(t, q)
+		w.carry()
+		read(t, q)
+		read(t, q)
+		w.carry()
+		await(t, a, "what it had before", had, "2|||", 0)
+		await(t, a, "what is for it alone", direct, "2|||", 0)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+		a.run(t.Context())
+		w := link(t, a, b)
+		w.cut()
+		for _, lane := range []frame.Lane{frame.Broadcast, frame.Direct} {
+			r := ask(t, a, b, lane)
+			await(t, a, fmt.Sprint("before the session ends, lane ", lane), r, "||| 2", 31*time.Second)
+			r = ask(t, a, b, lane)
+			await(t, a, fmt.Sprint("after it ended, lane ", lane), r, "||| 2", time.Second)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+		b.run(t.Context()) // and a does not look after its sessions
+		w := link(t, a, b)
+		b.subscribe(mailbox.Options{})
+		r := ask(t, a, b, frame.Broadcast)
+		w.send(0)
+		b.direct(a, 1, 1, 8)
+		w.cut()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		w = link(t, a, b)
+		w.carry()
+		await(t, a, "what the other end may have forgotten to answer", r, "||| 2", 0)
 	})
 }
 

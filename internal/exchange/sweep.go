@@ -187,6 +187,7 @@ func (x *Exchange) giveUp(p *Pair) (doubt uint64) {
 	before := p.log.Held()
 	doubt += p.direct.GiveUp()
 	p.errands, p.answers = nil, nil
+	x.awaited.loseAll(p)
 	x.direct.Add(int64(p.log.Held() - before))
 	p.room.open()
 	return doubt
