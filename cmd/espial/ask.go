@@ -71,12 +71,7 @@ func (q *question) find(ctx context.Context) (*control.Node, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	var match []control.Node
-	for _, n := range nodes {
-		if (q.cluster == "" || n.Cluster == q.cluster) && q.means(n) {
-			match = append(match, n)
-		}
-	}
+	match := q.meant(nodes)
 	switch {
 	case len(match) == 1:
 		return &match[0], nil
@@ -106,9 +101,21 @@ func (q *question) choose(match []control.Node) (*control.Node, error) {
 	return &first, nil
 }
 
-// means reports whether --node means n.
-func (q *question) means(n control.Node) bool {
-	return q.node == "" || n.Name == q.node || strings.HasPrefix(n.ID, q.node)
+// meant returns those of the nodes that the flags mean: those of that name, or else those
+// whose ID begins so.
+func (q *question) meant(nodes []control.Node) (match []control.Node) {
+	for _, named := range []bool{true, false} {
+		for _, n := range nodes {
+			means := q.node == "" || named && n.Name == q.node || !named && strings.HasPrefix(n.ID, q.node)
+			if means && (q.cluster == "" || n.Cluster == q.cluster) {
+				match = append(match, n)
+			}
+		}
+		if len(match) > 0 {
+			break
+		}
+	}
+	return match
 }
 
 // nobody says that no running node fits, and what to do.
