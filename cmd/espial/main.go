@@ -19,7 +19,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -43,16 +45,39 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 	w := &output{Writer: out}
 	root.SetOut(w)
 	root.SetErr(errs)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		err = w.err
-	}
+	err := unlessStuck(ctx, func() error { return cmp.Or(root.ExecuteContext(ctx), w.err) })
 	if err == nil || readerGone(err) {
 		return codeDone
 	}
 	f := asFailure(err)
 	_, _ = fmt.Fprintf(errs, "espial: %s\n", term.Text(f.text))
 	return f.code
+}
+
+// unlessStuck runs a command and returns its error. It waits for one that was interrupted as
+// long as a goodbye may take: the command may be writing to somebody who reads nothing more.
+func unlessStuck(ctx context.Context, command func() error) error {
+	late, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	context.AfterFunc(ctx, func() {
+		time.AfterFunc(leaveMax+time.Second, func() {
+			cancel(nof("it did not end when it was interrupted; is its output read?"))
+		})
+	})
+	return orEnd(late, command)
+}
+
+// orEnd runs f and returns its error, or the cause of ctx if that ends first. Then f goes on,
+// and only the end of the process ends it.
+func orEnd(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	new(sync.WaitGroup).Go(func() { done <- f() })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // output keeps the first error of a writer, for help and whatever else does not look. One

@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -55,4 +58,26 @@ func TestAFullDiskIsNoSuccess(t *testing.T) {
 			t.Errorf("espial %q ends with exit code %d and %q, want %d and %q", args, code, &errs, codeNo, errNoRoom)
 		}
 	}
+}
+
+// TestAnInterruptedCommandEnds: also one whose output nobody reads, so that it waits for ever.
+func TestAnInterruptedCommandEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		read := make(chan struct{})
+		defer close(read)
+		stuck := func() error { <-read; return nil }
+		ctx, interrupt := context.WithCancel(t.Context())
+		time.AfterFunc(time.Hour, interrupt)
+		began := time.Now()
+		err := unlessStuck(ctx, stuck)
+		if took := time.Since(began) - time.Hour; took < leaveMax || took > leaveMax+2*time.Second {
+			t.Errorf("it ends %v after the interrupt, want soon after the %v that a goodbye may take", took, leaveMax)
+		}
+		if err == nil || asFailure(err).code != codeNo {
+			t.Errorf("it returns %v, want a failure with exit code %d", err, codeNo)
+		}
+		if err := unlessStuck(ctx, func() error { return errNoRoom }); !errors.Is(err, errNoRoom) {
+			t.Errorf("a command that ends returns %v, want %v", err, errNoRoom)
+		}
+	})
 }

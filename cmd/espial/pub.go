@@ -129,7 +129,7 @@ subscribers, with a warning.`,
 	}
 	q.command(cmd, func(cmd *cobra.Command, args []string, n *control.Node) (err error) {
 		p.topic = args[0]
-		if p.data, err = payload(args[1:], *asArgs, cmd.InOrStdin()); err != nil {
+		if p.data, err = payload(cmd.Context(), args[1:], *asArgs, cmd.InOrStdin()); err != nil {
 			return err
 		}
 		if p.codec, p.data, err = encodePayload(*as, p.data); err != nil {
@@ -152,15 +152,19 @@ subscribers, with a warning.`,
 	return cmd
 }
 
-// payload returns the data to publish.
-func payload(args []string, asArgs bool, in io.Reader) ([]byte, error) {
+// payload returns the data to publish. While it reads standard input an interrupt ends it.
+func payload(ctx context.Context, args []string, asArgs bool, in io.Reader) ([]byte, error) {
 	switch {
 	case asArgs:
 		return json.Marshal(append([]string{}, args...))
 	case len(args) > 0 && args[0] != "-":
 		return []byte(args[0]), nil
 	}
-	data, err := io.ReadAll(io.LimitReader(in, stdinMax+1))
+	var data []byte
+	err := orEnd(ctx, func() (err error) {
+		data, err = io.ReadAll(io.LimitReader(in, stdinMax+1))
+		return err
+	})
 	switch {
 	case err != nil:
 		return nil, err

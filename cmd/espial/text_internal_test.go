@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -176,8 +178,19 @@ func TestExitCodes(t *testing.T) {
 
 func TestPayloadIsBounded(t *testing.T) {
 	long := bytes.NewReader(make([]byte, stdinMax+1))
-	if _, err := payload(nil, false, long); err == nil || asFailure(err).code != codeUsage {
+	if _, err := payload(t.Context(), nil, false, long); err == nil || asFailure(err).code != codeUsage {
 		t.Errorf("payload of %d bytes returned %v, want a usage error", stdinMax+1, err)
+	}
+}
+
+// TestAnInterruptIsHeardWhileNothingIsTyped: standard input may never end.
+func TestAnInterruptIsHeardWhileNothingIsTyped(t *testing.T) {
+	in, out := io.Pipe()
+	defer out.Close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	if _, err := payload(ctx, nil, false, in); !errors.Is(err, context.Canceled) {
+		t.Errorf("payload returns %v, want %v", err, context.Canceled)
 	}
 }
 
