@@ -69,11 +69,11 @@ soon it notices what fails.
 
 Scenario A sends from one node to another, waiting for nothing but room.
 Scenario B publishes from one node to --nodes others that share the second
-process, for each number given. Each is measured over two carriers: "link" is espial at work, "bare"
-a TLS connection with nothing on it. The bare one is the limit of the same
-minute, so read the ratio ("of bare"), not the rate. Rates are counted at the
-receivers; the latency is measured apart, at 5,000 messages a second. The
-column "nodes" counts the receivers and the sender.
+process, for each number given. Each is measured over two carriers: "link" is
+espial at work, "bare" a TLS connection with nothing on it. The bare one is
+the limit of the same minute, so read the ratio ("of bare"), not the rate.
+Rates are counted at the receivers; the latency is measured apart, at 5,000
+messages a second. The column "nodes" counts the receivers and the sender.
 
 Scenario E runs 5 nodes in a process each and measures, as each of the others
 saw it, how long it takes until a new node is met (from the start of its
@@ -233,7 +233,8 @@ const barMax = 50
 // printHistograms prints how the latencies are spread, a bar for each bucket.
 func printHistograms(out io.Writer, results []benchResult) error {
 	for _, r := range results {
-		_, _ = fmt.Fprintf(out, "\nlatency of %s, %s, %d nodes\n", r.Scenario, r.Carrier, r.Nodes)
+		_, _ = fmt.Fprintf(out, "\nlatency of %s, %s, %d nodes: so many messages took up to\n",
+			r.Scenario, r.Carrier, r.Nodes)
 		most := 1
 		for _, b := range r.Histogram {
 			most = max(most, b.Count)
