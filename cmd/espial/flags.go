@@ -13,6 +13,18 @@ import (
 	"github.com/espial-go/espial"
 )
 
+// noneEmpty refuses a flag that was given nothing: in a script that is a variable that was
+// not set, and to go on as if the flag had not been given could let anybody join.
+func noneEmpty(fs *pflag.FlagSet) error {
+	var err error
+	fs.Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && err == nil {
+			err = usagef("--%s: is empty; leave the flag out, or give it a value", f.Name)
+		}
+	})
+	return err
+}
+
 // fromEnvironment sets every flag of cmd that was not given from its environment
 // variable: ESPIAL_KEY_FILE for --key-file. An empty variable counts as none.
 func fromEnvironment(cmd *cobra.Command, getenv func(string) string) error {

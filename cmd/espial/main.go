@@ -129,6 +129,9 @@ Exit codes: 0 done, 1 the answer is no, 2 usage, 3 no node runs, 4 refused.`,
 		SilenceUsage:  true,
 		// Runs once flags and arguments are known to be well-formed.
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := noneEmpty(cmd.Flags()); err != nil && !cmd.Hidden {
+				return err
+			}
 			return fromEnvironment(cmd, os.Getenv)
 		},
 	}

@@ -45,13 +45,17 @@ func (p *publication) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&p.to, "to", targetAll, "publish to `TARGET`: all, others, leader, a node name or pattern\n"+
 		"(db-*), an ID, or KEY=VALUE of the metadata; one:TARGET is one of\nthose in turn")
 	fs.IntVar(&p.acks, "wait-acks", 0, "wait until `N` members have the event in the queue of a subscription")
-	fs.BoolVar(&p.handled, "handled", false, "wait until the readers of those members have handled it")
+	fs.BoolVar(&p.handled, "handled", false,
+		"with --wait-acks: wait until the readers of those members have handled it")
 	fs.DurationVar(&p.timeout, "timeout", ackWait, "`TIME` to wait for the members")
 	fs.DurationVar(&p.wait, "wait", joinWait, "`TIME` to wait for others after joining for the moment")
 }
 
 // targetAll is the default of --to.
 const targetAll = "all"
+
+// acksMax is how many members can confirm one event; see [espial.Target.Queued].
+const acksMax = 256
 
 // ackWait is how long pub waits for acknowledgements.
 const ackWait = 10 * time.Second
@@ -61,8 +65,8 @@ func (p *publication) check() error {
 	switch {
 	case p.wait < 0:
 		return usagef("--wait: must not be negative")
-	case p.acks < 0:
-		return usagef("--wait-acks: must not be negative")
+	case p.acks < 0 || p.acks > acksMax:
+		return usagef("--wait-acks: is %d, must be 0 to %d", p.acks, acksMax)
 	case p.handled && p.acks == 0:
 		return usagef("--handled: needs --wait-acks, the number of members")
 	case p.timeout <= 0:

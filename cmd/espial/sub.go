@@ -44,8 +44,11 @@ slow.`,
 	cmd.Flags().BoolVar(&s.replay, "replay", false, "begin with what the members keep of these topics")
 	cmd.Flags().IntVar(&s.count, "count", 0, "end after this many `EVENTS` (default 0, no end)")
 	q.check = func([]string) error {
-		if s.count < 0 {
+		switch {
+		case s.count < 0:
 			return usagef("--count: must not be negative")
+		case s.queue != "" && s.replay:
+			return usagef("--replay: a group has no past")
 		}
 		return nil
 	}
