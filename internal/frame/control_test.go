@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -17,176 +16,6 @@ import (
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
 )
-
-// vectors fixes the encoding of every admission and control frame. Other
-// implementations may use them; a change here is a change of the protocol.
-var vectors = []struct {
-	name  string
-	frame frame.Frame
-	wire  string
-}{
-	{
-		name: "HELLO",
-		frame: frame.Hello{
-			Proto: frame.Proto, Cluster: [16]byte{0: 0xc1, 15: 0xcf}, Incarnation: 0x0102030405060708,
-			Holds: [8]byte{0: 0xa1, 7: 0xa8}, Name: "node-a", Host: "a.lan", Port: 27272,
-			Meta: map[string]string{"zone": "b", "role": "db"},
-		},
-		wire: `01 000041 0001 c10000000000000000000000000000cf 0102030405060708 a1000000000000a8
-			06 6e6f64652d61 05 612e6c616e 6a88
-			02 04 726f6c65 02 6462 04 7a6f6e65 01 62`,
-	},
-	{
-		name:  "HELLO without a name, a link or metadata",
-		frame: frame.Hello{Proto: 7, Incarnation: 1},
-		wire:  "01 000027 0007 00000000000000000000000000000000 0000000000000001 0000000000000000 00 00 0000 00",
-	},
-	{name: "ACCEPT", frame: frame.Accept{Serial: 3, Join: 4}, wire: "02 000010 0000000000000003 0000000000000004"},
-	{
-		name: "REJECT", frame: frame.Reject{Code: frame.CodeFilter, Reason: "no"},
-		wire: "03 00000a 06 66696c746572 02 6e6f",
-	},
-	{name: "REJECT without a reason", frame: frame.Reject{}, wire: "03 000002 00 00"},
-	{name: "BYE", frame: frame.Bye{Code: frame.CodeLeave, Reason: "x"}, wire: "04 000008 05 6c65617665 01 78"},
-	{name: "PROBE", frame: frame.Probe{Number: 1 << 40}, wire: "08 000008 0000010000000000"},
-	{name: "ACK", frame: frame.Ack{Number: math.MaxUint64}, wire: "09 000008 ffffffffffffffff"},
-	{
-		name:  "PROBE-REQUEST",
-		frame: frame.ProbeRequest{Number: 5, Target: ident.NodeID{0: 1, 31: 2}, Incarnation: 9},
-		wire: `0a 000030 0000000000000005
-			0100000000000000000000000000000000000000000000000000000000000002 0000000000000009`,
-	},
-	{name: "PROBE-RESULT alive", frame: frame.ProbeResult{Number: 5, Alive: true}, wire: "0b 000009 0000000000000005 01"},
-	{name: "PROBE-RESULT silent", frame: frame.ProbeResult{Number: 5}, wire: "0b 000009 0000000000000005 00"},
-	{
-		name:  "SUSPECT",
-		frame: frame.Suspect{Target: ident.NodeID{0: 1, 31: 2}, Incarnation: 9, Refused: true},
-		wire: `0c 000029 0100000000000000000000000000000000000000000000000000000000000002
-			0000000000000009 01`,
-	},
-	{
-		name:  "RECORDS",
-		frame: frame.Records{List: [][]byte{{0xaa}, {0xbb, 0xcc}}},
-		wire:  "10 000005 01 aa 02 bbcc",
-	},
-	{name: "DIGEST", frame: frame.Digest{Hash: 0xfeed}, wire: "11 000008 000000000000feed"},
-	{
-		name: "OPEN",
-		frame: frame.Open{Lanes: [frame.Lanes]frame.OpenLane{
-			frame.Broadcast: {First: 1, Message: 1, Received: 0, Window: 4 << 20},
-			frame.Direct:    {First: 12, Message: 9, Received: 11, Window: 1},
-		}},
-		wire: `18 000038 0000000000000001 0000000000000001 0000000000000000 00400000
-			000000000000000c 0000000000000009 000000000000000b 00000001`,
-	},
-	{
-		name: "OPEN of a node with groups",
-		frame: frame.Open{
-			Lanes: [frame.Lanes]frame.OpenLane{{First: 1, Message: 1, Window: 1}, {First: 1, Message: 1, Window: 1}}, Groups: true,
-		},
-		wire: `18 00003a 0000000000000001 0000000000000001 0000000000000000 00000001
-			0000000000000001 0000000000000001 0000000000000000 00000001 02 00`,
-	},
-	{name: "ACKED", frame: frame.Acked{Lane: frame.Direct, Number: 6}, wire: "19 000009 01 0000000000000006"},
-	{
-		name: "LEAD",
-		frame: frame.Lead{
-			Election: "jobs", Leader: ident.NodeID{0: 1, 31: 2}, Incarnation: 9, Join: 3, Seat: ident.NodeID{0: 4, 31: 5},
-			Term: 7, Last: 8, Waiting: true, Resigned: true,
-		},
-		wire: `30 000066 04 6a6f6273 0b 0000000000000008
-			0100000000000000000000000000000000000000000000000000000000000002 0000000000000009
-			0000000000000007 0000000000000003 0400000000000000000000000000000000000000000000000000000000000005`,
-	},
-	{
-		name: "LEAD without a leader", frame: frame.Lead{Last: 7, Unfit: true, Calling: true, Again: true},
-		wire: "30 00000a 00 34 0000000000000007",
-	},
-	{
-		name: "PROMOTE", frame: frame.Promote{Target: ident.NodeID{0: 1, 31: 2}, Incarnation: 9},
-		wire: "31 000029 00 0100000000000000000000000000000000000000000000000000000000000002 0000000000000009",
-	},
-	{
-		name: "LEASE-RULE", frame: frame.LeaseRule{Election: "jobs", Electorate: 5, Seen: 8, Leads: 7},
-		wire: "33 00001d 04 6a6f6273 0000000000000005 0000000000000008 0000000000000007",
-	},
-	{
-		name: "LEASE-ASK",
-		frame: frame.LeaseAsk{
-			Election: "jobs", Kind: frame.LeaseClaim, Electorate: 5, Incarnation: 9, Number: 3, Term: 8, After: 7,
-		},
-		wire: `34 00002e 04 6a6f6273 01 0000000000000005 0000000000000009 0000000000000003
-			0000000000000008 0000000000000007`,
-	},
-	{
-		name: "LEASE-ANSWER",
-		frame: frame.LeaseAnswer{
-			Granted: true, Electorate: 5, Incarnation: 9, Number: 3, Seen: 8, Clock: 1 << 40,
-			Wait: 258 * time.Microsecond,
-		},
-		wire: `35 00002e 00 01 0000000000000005 0000000000000009 0000000000000003
-			0000000000000008 0000010000000000 00000102`,
-	},
-	{
-		name: "LEASE-RELEASE", frame: frame.LeaseRelease{Term: 8, Successor: ident.NodeID{0: 1, 31: 2}},
-		wire: "36 000029 00 0000000000000008 0100000000000000000000000000000000000000000000000000000000000002",
-	},
-	{
-		name: "LEASE-PROMOTE", frame: frame.LeasePromote{Target: ident.NodeID{0: 1, 31: 2}},
-		wire: "37 000021 00 0100000000000000000000000000000000000000000000000000000000000002",
-	},
-}
-
-func TestVectors(t *testing.T) {
-	for _, tt := range vectors {
-		t.Run(tt.name, func(t *testing.T) {
-			wire := unhex(t, tt.wire)
-			before := []byte("before")
-			if got := tt.frame.Append(before); !bytes.Equal(got, append(before, wire...)) {
-				t.Errorf("Append(%+v)\n got %x\nwant %x", tt.frame, got[len(before):], wire)
-			}
-			raw, n, err := frame.Next(wire)
-			if err != nil || n != len(wire) || raw.Type != tt.frame.Type() {
-				t.Fatalf("Next(%x) = %v, %d, %v; want %v, %d", wire, raw.Type, n, err, tt.frame.Type(), len(wire))
-			}
-			got, err := frame.Decode(raw)
-			if err != nil {
-				t.Fatalf("Decode(%x) error = %v", wire, err)
-			}
-			if diff := cmp.Diff(tt.frame, got); diff != "" {
-				t.Errorf("Decode(%x) (-want +got):\n%s", wire, diff)
-			}
-		})
-	}
-}
-
-// openFixed is the size of the payload of OPEN without fields.
-const openFixed = frame.Lanes * (3*8 + 4)
-
-// Every frame that is cut anywhere, or has a byte too many, is refused.
-func TestDecodeRefusesEveryCutAndEveryTail(t *testing.T) {
-	for _, tt := range vectors {
-		t.Run(tt.name, func(t *testing.T) {
-			payload := unhex(t, tt.wire)[frame.HeaderSize:]
-			for n := range payload {
-				if tt.frame.Type() == frame.TypeRecords && n == 2 {
-					continue // here the cut is between two records
-				}
-				if tt.frame.Type() == frame.TypeOpen && n == openFixed {
-					continue // here it is before the fields
-				}
-				got, err := frame.Decode(frame.Raw{Type: tt.frame.Type(), Payload: payload[:n]})
-				if !errors.Is(err, frame.ErrMalformed) {
-					t.Errorf("Decode(%x) = %+v, %v; want %v", payload[:n], got, err, frame.ErrMalformed)
-				}
-			}
-			got, err := frame.Decode(frame.Raw{Type: tt.frame.Type(), Payload: append(payload, 0x80)})
-			if !errors.Is(err, frame.ErrMalformed) {
-				t.Errorf("Decode with a byte too many = %+v, %v; want %v", got, err, frame.ErrMalformed)
-			}
-		})
-	}
-}
 
 func TestDecodeRefuses(t *testing.T) {
 	const zeros = "0000000000000000"
@@ -305,7 +134,7 @@ func drawFrame(t *rapid.T) frame.Frame {
 	inc := ident.Incarnation(rapid.Uint64Range(1, math.MaxUint64-1).Draw(t, "incarnation"))
 	number := u64.Draw(t, "number")
 	flag := rapid.Bool().Draw(t, "flag")
-	switch i := rapid.IntRange(0, 8).Draw(t, "kind"); i {
+	switch i := rapid.IntRange(0, 10).Draw(t, "kind"); i {
 	case 0:
 		h := frame.Hello{
 			Proto: rapid.Uint16().Draw(t, "proto"), Incarnation: inc, Name: str(frame.NameMax, "name"),
@@ -336,6 +165,21 @@ func drawFrame(t *rapid.T) frame.Frame {
 			}
 		}
 		return o
+	case 8:
+		first := rapid.Uint64Range(1, math.MaxUint64-1).Draw(t, "first")
+		last := rapid.Uint64Range(first, math.MaxUint64).Draw(t, "last")
+		return frame.Pull{Origin: id, Incarnation: inc, First: ident.Seq(first), Last: ident.Seq(last)}
+	case 9:
+		m := frame.Marks{Greeting: flag}
+		for range rapid.IntRange(1, 10).Draw(t, "marks") {
+			last := rapid.Uint64Max(math.MaxUint64-1).Draw(t, "last")
+			m.List = append(m.List, frame.Mark{
+				Origin: id, Incarnation: inc, Last: ident.Seq(last),
+				First:   ident.Seq(rapid.Uint64Range(1, last+1).Draw(t, "first")),
+				Message: ident.Seq(rapid.Uint64Range(1, last+1).Draw(t, "message")),
+			})
+		}
+		return m
 	default:
 		return frame.Acked{Lane: frame.Lane(rapid.IntRange(0, 1).Draw(t, "lane")), Number: ident.Seq(number)}
 	}
@@ -408,14 +252,18 @@ func TestMetaKeysMustAscend(t *testing.T) {
 // A count is a claim; memory follows the bytes behind it.
 func TestDecodeMemoryFollowsBytes(t *testing.T) {
 	const claim = "0001 0000000000000000 0000000000000000 0000000000000001 0000000000000000 00 00 0000"
-	in := frame.Raw{Type: frame.TypeHello, Payload: unhex(t, claim+"8002")} // 256 pairs, none sent
-	got := allocated(func() {
-		if _, err := frame.Decode(in); err == nil {
-			t.Error("accepted")
+	for _, in := range []frame.Raw{
+		{Type: frame.TypeHello, Payload: unhex(t, claim+"8002")}, // 256 pairs, none sent
+		{Type: frame.TypeMarks, Payload: unhex(t, "00 e807")},    // 1,000 marks, none sent
+	} {
+		got := allocated(func() {
+			if _, err := frame.Decode(in); err == nil {
+				t.Error("accepted")
+			}
+		})
+		if got > 2048 {
+			t.Errorf("a %v of %d bytes that announces more costs %d bytes", in.Type, len(in.Payload), got)
 		}
-	})
-	if got > 2048 {
-		t.Errorf("a HELLO of %d bytes that announces 256 pairs costs %d bytes", len(in.Payload), got)
 	}
 }
 

@@ -20,8 +20,9 @@
 //		payload, run = frame.NextPayload(run)
 //	}
 //
-// A [Record] is what a member says about itself. It is signed by its subject and
-// forwarded unchanged, so that nobody believes a third party about it.
+// A [Record] is what a member says about itself, a [Relay] what it published, for those who
+// have no link with it. Both are signed by their subject and passed on unchanged, so that
+// nobody believes a third party about it.
 //
 // Every decoder takes hostile input: it never panics, never reads past what it was
 // given, and its memory follows the bytes received, never a length or a count that they

@@ -41,8 +41,8 @@ var (
 type Type uint8
 
 // The frame types of protocol version 1. Numbers between the groups are free for
-// later frames of the group; 32 to 39 are set aside for gossip, 40 to 47 for calls,
-// 50 for another of elections and 56 to 63 for multicast keys.
+// later frames of the group; 37 to 39 are set aside for gossip, 40 to 47 for calls, 50 for
+// another of elections and 56 to 63 for multicast keys.
 const (
 	TypeHello  Type = 1 // admission
 	TypeAccept Type = 2
@@ -60,6 +60,12 @@ const (
 	TypeOpen   Type = 24 // data
 	TypeAcked  Type = 25
 	TypeEvents Type = 26
+
+	TypeRelay Type = 32 // gossip
+	TypeMarks Type = 33
+	TypePull  Type = 34
+	TypeGreet Type = 35
+	TypeProof Type = 36
 
 	TypeLead         Type = 48 // elections
 	TypePromote      Type = 49
@@ -94,6 +100,11 @@ var typeNames = [...]string{
 	TypeOpen:         "OPEN",
 	TypeAcked:        "ACKED",
 	TypeEvents:       "EVENTS",
+	TypeRelay:        "RELAY",
+	TypeMarks:        "MARKS",
+	TypePull:         "PULL",
+	TypeGreet:        "GREET",
+	TypeProof:        "PROOF",
 	TypeLead:         "LEAD",
 	TypePromote:      "PROMOTE",
 	TypeLeaseRule:    "LEASE-RULE",
@@ -135,10 +146,10 @@ func Next(b []byte) (Raw, int, error) {
 	return Raw{Type: Type(b[0]), Payload: b[HeaderSize:end:end]}, end, nil
 }
 
-// Frame is an admission, control or election frame: one of the value types [Hello],
-// [Accept], [Reject], [Bye], [Probe], [Ack], [ProbeRequest], [ProbeResult], [Suspect],
-// [Records], [Digest], [Open], [Acked], [Lead], [Promote], [LeaseRule], [LeaseAsk],
-// [LeaseAnswer], [LeaseRelease] and [LeasePromote].
+// Frame is any frame but EVENTS: one of the value types [Hello], [Accept], [Reject], [Bye],
+// [Probe], [Ack], [ProbeRequest], [ProbeResult], [Suspect], [Records], [Digest], [Open],
+// [Acked], [Relay], [Marks], [Pull], [Greet], [Proof], [Lead], [Promote], [LeaseRule],
+// [LeaseAsk], [LeaseAnswer], [LeaseRelease] and [LeasePromote].
 type Frame interface {
 	// Type returns the type under which the frame travels.
 	Type() Type
@@ -151,7 +162,8 @@ type Frame interface {
 // Decode decodes any frame but EVENTS, which [DecodeEvents] takes. It returns nil
 // without an error for an optional frame that it does not know. Errors wrap
 // [ErrUnknown], [ErrMalformed], [ErrTooLarge] or [ErrCritical]; all are final.
-// Nothing in the frame aliases the payload except the records of [Records].
+// Nothing in the frame aliases the payload except the records of [Records] and what a
+// [Relay] carries, which [DecodeRelay] decodes without boxing it.
 func Decode(raw Raw) (Frame, error) {
 	r := reader{b: raw.Payload}
 	f := decode(raw.Type, &r)
@@ -197,8 +209,26 @@ func decode(t Type, r *reader) Frame {
 		return decodeOpen(r)
 	case TypeAcked:
 		return Acked{Lane: r.lane(), Number: r.seq()}
-	default: // an election's; EVENTS, which DecodeEvents takes; or unknown
+	default: // an election's; gossip; EVENTS, which DecodeEvents takes; or unknown
 		return decodeElection(t, r)
+	}
+}
+
+// decodeGossip is decode for the frames of gossip.
+func decodeGossip(t Type, r *reader) Frame {
+	switch t {
+	case TypeRelay:
+		return decodeRelay(r)
+	case TypeMarks:
+		return decodeMarks(r)
+	case TypePull:
+		return decodePull(r)
+	case TypeGreet:
+		return decodeGreet(r)
+	case TypeProof:
+		return decodeProof(r)
+	default:
+		return nil
 	}
 }
 
@@ -220,7 +250,7 @@ func decodeElection(t Type, r *reader) Frame {
 	case TypeLeasePromote:
 		return decodeLeasePromote(r)
 	default:
-		return nil
+		return decodeGossip(t, r)
 	}
 }
 

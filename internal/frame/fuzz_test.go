@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
 )
 
 // FuzzNext cuts frames from arbitrary bytes: each is inside the input, and encoding it
@@ -119,6 +120,45 @@ func FuzzRecord(f *testing.F) {
 		again.Raw = got.Raw
 		if diff := cmp.Diff(got, again); diff != "" {
 			t.Fatalf("round trip of %x (-want +got):\n%s", raw, diff)
+		}
+	})
+}
+
+// FuzzRelay feeds arbitrary batches. What is accepted encodes to the same bytes, its frames
+// have the numbers that it says, and Verify does not panic.
+func FuzzRelay(f *testing.F) {
+	key, batch := signedBatch(f)
+	f.Add(batch.Raw[frame.HeaderSize:])
+	batch.Fields = []byte{2, 0}
+	f.Add(batch.Append(nil)[frame.HeaderSize:])
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		b, err := frame.DecodeRelay(payload)
+		if err != nil {
+			return
+		}
+		if again := b.Append(nil)[frame.HeaderSize:]; !bytes.Equal(again, payload) {
+			t.Fatalf("round trip\n got %x\nwant %x", again, payload)
+		}
+		if err := b.Verify(key.Public()); err == nil && !bytes.Equal(b.Frames, batch.Frames) {
+			t.Fatalf("forged %x", payload)
+		}
+		next, whole := b.First, b.Message-1
+		for rest := b.Frames; len(rest) > 0; {
+			raw, n, err := frame.Next(rest)
+			if err != nil {
+				t.Fatalf("DecodeRelay(%x) takes what Next does not: %v", payload, err)
+			}
+			rest = rest[n:]
+			e, err := frame.DecodeEvents(raw.Payload)
+			if err != nil || e.First != next || e.Message != whole+1 {
+				t.Fatalf("DecodeRelay(%x): %+v, %v after number %d, message %d", payload, e, err, next-1, whole)
+			}
+			if next += ident.Seq(e.Count); !e.More {
+				whole += ident.Seq(e.Count)
+			}
+		}
+		if next != b.Last+1 || whole != b.Whole || b.Head > int(b.Last-b.First)+1 || b.Head > 0 != b.Continues {
+			t.Fatalf("DecodeRelay(%x) = %+v, frames end with number %d, message %d", payload, b, next-1, whole)
 		}
 	})
 }
