@@ -49,9 +49,10 @@ race: ## tests with the race detector, skips listed
 	$(TOOL) gotestsum --format standard-quiet -- -race -timeout 5m $(PKG)
 
 .PHONY: sim
-sim: ## 1,000 seeds of the simulation at 5 and at 50 nodes, others with SIMFLAGS; and of the overlay
+sim: ## 1,000 seeds of the simulation at 5 and at 50 nodes, others with SIMFLAGS; and of overlay and gossip
 	go test -count=1 -timeout 2h ./internal/sim -sim.seeds=1000 $(SIMFLAGS)
 	go test -count=1 -timeout 2h ./internal/overlay -overlay.seeds=1000 -overlay.nodes=10000
+	go test -count=1 -timeout 2h ./internal/gossip -gossip.seeds=1000 -gossip.large
 
 # As root on Linux: elsewhere every test of it is skipped.
 .PHONY: chaos

@@ -32,6 +32,7 @@ var layers = map[string][]string{
 	"internal/elect":     {"internal/ident"},
 	"internal/lease":     {"internal/ident"},
 	"internal/session":   {"internal/ident", "internal/frame"},
+	"internal/gossip":    {"internal/ident", "internal/frame"},
 	"internal/admission": {"internal/ident", "internal/frame", "internal/glob"},
 	"internal/mailbox":   {"internal/ident", "internal/glob", "internal/frame"},
 
@@ -94,8 +95,8 @@ var layers = map[string][]string{
 var pure = []string{
 	"internal/ident", "internal/glob", "internal/frame", "internal/packet", "internal/term",
 	"internal/fault", "internal/member", "internal/dial", "internal/overlay", "internal/beacon",
-	"internal/session", "internal/admission", "internal/elect", "internal/lease", "internal/core",
-	"internal/council", "internal/sim",
+	"internal/session", "internal/gossip", "internal/admission", "internal/elect", "internal/lease",
+	"internal/core", "internal/council", "internal/sim",
 }
 
 // pureBans is what a pure package must not import.
