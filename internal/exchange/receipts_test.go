@@ -113,6 +113,25 @@ func TestAReceiptSaysWhatBecameOfAMessage(t *testing.T) {
 	}
 }
 
+// TestWhatIsRefusedIsNotQueued: the subscription ends, and does not have the message.
+func TestWhatIsRefusedIsNotQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+		w := link(t, a, b)
+		b.subscribe(mailbox.Options{Policy: mailbox.Fail, MessagesMax: 1})
+		for i, want := range []string{"2|||", "|2||"} {
+			r := a.Receipts(frame.WishQueued)
+			if err := a.Broadcast(t.Context(), true, message("a", i, 8), r); err != nil {
+				t.Fatal(err)
+			}
+			w.carry()
+			if got := now(t, a, r); got != want {
+				t.Errorf("message %d: %s, want %s", i, got, want)
+			}
+		}
+	})
+}
+
 // TestReceiptsOfMessagesThatWaitTogether: runs of messages are answered together, each
 // publisher hears of its own, and messages without a wish travel between them.
 func TestReceiptsOfMessagesThatWaitTogether(t *testing.T) {

@@ -116,7 +116,7 @@ func (b *Box) changed() {
 }
 
 // Deliver puts a run into the queue of every subscription that wants the topic, which
-// the caller has checked, and returns how many there are. It never waits. rel is told
+// the caller has checked, and returns how many have it then. It never waits. rel is told
 // once that all of them have taken the run: before Deliver returns, or later by the
 // goroutine of a reader where a queue withholds it; nil if nobody asks. Runs of one
 // sender and lane must be delivered one after the other.
@@ -143,16 +143,19 @@ func (b *Box) Deliver(rt *Route, topic []byte, r Run, rel Releaser) (queues int)
 		}
 		if last != nil {
 			e.Data = b.depot.clone(data)
-			last.put(&e, &owed)
+			if last.put(&e, &owed) {
+				queues++
+			}
 		}
 		last = q
-		queues++
 	}
 	if last != nil {
 		if e.Data = data; !owned {
 			e.Data = b.depot.clone(data)
 		}
-		last.put(&e, &owed)
+		if last.put(&e, &owed) {
+			queues++
+		}
 	}
 	owed.done()
 	r.Slip.let(false)

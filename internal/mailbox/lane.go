@@ -9,7 +9,7 @@ import (
 type lane struct {
 	entries  []Entry // from head on; those before are zero
 	head     int
-	messages int // in entries; a loss counts as one
+	messages int // in entries; a loss counts as one, a stage as none
 	bytes    int
 }
 
@@ -31,8 +31,7 @@ func (l *lane) last() *Entry {
 // full reports whether the lane would be beyond its limits with an entry more. Into an
 // empty one a run of any size fits as far as bytes go, for otherwise it never would.
 func (l *lane) full(e *Entry, o *Options) bool {
-	return l.messages+e.load() > o.MessagesMax ||
-		l.bytes+len(e.Data) > o.BytesMax && l.head < len(l.entries)
+	return l.messages+e.load() > o.MessagesMax || l.bytes > 0 && l.bytes+len(e.Data) > o.BytesMax
 }
 
 // over reports whether the lane is beyond its limits.
@@ -47,14 +46,13 @@ func (l *lane) dropOldest(o *Options, lost *losses, d *depot) (dropped uint64, s
 	var stages []Entry // these alone are never dropped
 	for l.over(o) {
 		e := &l.entries[l.head]
-		n := e.load()
 		if e.Stage != StageNone {
 			stages = append(stages, *e)
-			l.messages -= n
 			*e = Entry{}
 			l.head++
 			continue
 		}
+		n := e.load()
 		if l.bytes <= o.BytesMax {
 			n = min(n, l.messages-o.MessagesMax)
 		}
@@ -80,7 +78,6 @@ func (l *lane) dropOldest(o *Options, lost *losses, d *depot) (dropped uint64, s
 	for i := range stages {
 		l.head--
 		l.entries[l.head] = stages[len(stages)-1-i]
-		l.messages++
 	}
 	l.compact()
 	return dropped, slips

@@ -38,23 +38,25 @@ func newQueue(b *Box, o Options) *Queue {
 	return q
 }
 
-// put adds a run. What is beyond the limit is dealt with as the policy says.
-func (q *Queue) put(e *Entry, owed *release) {
-	failed, dropped := q.add(e, owed)
+// put adds a run, and reports whether it is in the queue now. What is beyond the limit is
+// dealt with as the policy says.
+func (q *Queue) put(e *Entry, owed *release) (taken bool) {
+	taken, failed, dropped := q.add(e, owed)
 	if failed {
 		q.box.remove(q)
 	}
 	abandon(dropped)
 	q.wake()
+	return taken
 }
 
-// add is put under the lock. It reports whether the subscription ended by it, and the
+// add is put under the lock. It also reports whether the subscription ended by it, and the
 // slips of what was dropped.
-func (q *Queue) add(e *Entry, owed *release) (failed bool, dropped []*Slip) {
+func (q *Queue) add(e *Entry, owed *release) (taken, failed bool, dropped []*Slip) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.err != nil {
-		return false, nil
+		return false, false, nil
 	}
 	l := &q.lanes[e.Lane]
 	full := l.full(e, &q.opts)
@@ -63,7 +65,7 @@ func (q *Queue) add(e *Entry, owed *release) (failed bool, dropped []*Slip) {
 		over := e.Count - q.takeSome(l, e)
 		q.box.dropped.Add(uint64(over))
 		q.fail(Loss{From: e.From, Topic: e.Topic, Lane: e.Lane, Count: uint64(over)})
-		return true, nil
+		return false, true, nil
 	}
 	e.order = q.order
 	q.order++
@@ -78,7 +80,7 @@ func (q *Queue) add(e *Entry, owed *release) (failed bool, dropped []*Slip) {
 	if full && policy == DropOldest {
 		dropped = q.makeRoom(l)
 	}
-	return false, dropped
+	return true, false, dropped
 }
 
 // makeRoom drops the oldest of a lane that is beyond its limits. The caller holds mu.

@@ -117,3 +117,39 @@ func TestManySendersAndReaders(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatAQueueRefusesIsNotInIt: a full queue of the policy Fail ends, and the others count.
+func TestWhatAQueueRefusesIsNotInIt(t *testing.T) {
+	box := mailbox.New(func() {})
+	s := newSender(box, 1, frame.Broadcast)
+	q := subscribe(t, box, "a", mailbox.Options{Policy: mailbox.Fail, MessagesMax: 2})
+	for i, want := range []int{1, 0, 0} {
+		if got := s.send("a", 2); got != want {
+			t.Errorf("run %d of two messages is in %d queues with room for two, want %d", i, got, want)
+		}
+	}
+	if got, want := next(t, q), "a1:1-2 a1:-2"; got != want {
+		t.Errorf("Next = %q, want %q", got, want)
+	}
+	subscribe(t, box, "a", mailbox.Options{Policy: mailbox.Fail, MessagesMax: 2})
+	subscribe(t, box, "a", mailbox.Options{})
+	if got := s.send("a", 3); got != 1 {
+		t.Errorf("a run of three is in %d queues, one of which has room, want 1", got)
+	}
+}
+
+// TestStagesTakeNoRoom: whoever replays leaves the room of the queue to messages.
+func TestStagesTakeNoRoom(t *testing.T) {
+	box := mailbox.New(func() {})
+	s := newSender(box, 1, frame.Direct)
+	q := subscribe(t, box, "a", mailbox.Options{Policy: mailbox.Fail, MessagesMax: 2, BytesMax: 10})
+	for i := range 5 {
+		q.Enter(mailbox.Origin{ID: ident.NodeID{byte(i)}}, mailbox.StageOpening)
+	}
+	if got := s.send("a", 2); got != 1 { // more bytes than the limit, for otherwise it never would fit
+		t.Errorf("two messages are in %d queues with room for two", got)
+	}
+	if got := q.Len(); got != 2 {
+		t.Errorf("%d messages wait, want 2", got)
+	}
+}

@@ -65,7 +65,12 @@ type Entry struct {
 func (e *Entry) loss() bool { return e.Count == 0 && e.Stage == StageNone }
 
 // load returns what the entry counts against [Options.MessagesMax].
-func (e *Entry) load() int { return max(e.Count, 1) }
+func (e *Entry) load() int {
+	if e.Stage != StageNone {
+		return 0
+	}
+	return max(e.Count, 1)
+}
 
 // Releaser is told when a run is in the queues, so that its sender may be told.
 type Releaser interface {
