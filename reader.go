@@ -21,21 +21,21 @@ type reader struct {
 
 // run yields what the queue brings until it, ctx, or the loop ends.
 func (r *reader) run(ctx context.Context, yield func(Event, error) bool) {
+	var left []mailbox.Entry
+	defer func() { r.abandon(left) }() // also where the loop panics
 	for {
 		batch, err := r.queue.Next(ctx)
-		batch = r.arrange(batch)
-		for i := range batch {
-			if !yieldEntry(&batch[i], yield) {
-				r.abandon(batch[i:])
+		for left = r.arrange(batch); len(left) > 0; left = left[1:] {
+			if !yieldEntry(&left[0], yield) {
 				return
 			}
-			batch[i].Handled()
+			left[0].Handled()
 			if r.reuse {
-				r.queue.Reuse(batch[i].Data)
+				r.queue.Reuse(left[0].Data)
 			}
 		}
+		clear(r.due) // which would keep their data alive until more comes
 		if err != nil {
-			r.abandon(nil)
 			return // with the policy Fail the last entry told what is missing
 		}
 	}

@@ -155,6 +155,25 @@ func TestWhoLosesAnEventIsNotWaitedFor(t *testing.T) {
 	})
 }
 
+// TestALoopThatPanicsHandlesNothing, and its publisher is told.
+func TestALoopThatPanicsHandlesNothing(t *testing.T) {
+	inCluster(t, 2, func(c *cluster) {
+		events := c.nodes[1].Subscribe(c.Context(), "orders.*")
+		go func() {
+			defer func() { _ = recover() }()
+			for range events {
+				panic("a bug of the program")
+			}
+		}()
+		ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+		defer cancel()
+		err := c.nodes[0].Publish(ctx, "orders.placed", nil, espial.Others().Handled())
+		if got, want := missing(c, err), "0, node-1: no subscriber"; got != want {
+			c.Errorf("Publish returns %s, want %s", got, want)
+		}
+	})
+}
+
 // TestConfirmationsSurviveResets: the link breaks between an event and its receipt, again
 // and again, and no publisher waits in vain.
 func TestConfirmationsSurviveResets(t *testing.T) {
