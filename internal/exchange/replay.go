@@ -16,7 +16,7 @@ import (
 // Limits of what is kept to be replayed.
 const (
 	// keptBytesMax bounds what a node keeps of all topics, in bytes as [session.Cost]
-	// counts. Beyond it the topic that has one more loses its oldest.
+	// counts. Beyond it the topic that takes most of it loses its oldest.
 	keptBytesMax = 16 << 20
 
 	// KeptMax is how many messages a node keeps of one topic at most.
@@ -49,6 +49,7 @@ type shelf struct {
 	keep  Keep
 	items list.List                  // of *kept, by number
 	keys  map[string][]*list.Element // of each key, by number
+	bytes int
 }
 
 // shelves are what a node keeps of its broadcasts.
@@ -91,13 +92,32 @@ func (s *shelves) put(number ident.Seq, m session.Message) {
 		k.key = m.Key
 	}
 	t.keys[k.key] = append(t.keys[k.key], t.items.PushBack(k))
-	s.bytes += session.Cost(len(m.Payload), 1)
+	t.bytes += k.cost()
+	s.bytes += k.cost()
 	if alike := t.keys[k.key]; len(alike) > t.keep.Last {
 		s.drop(t, alike[0])
 	}
-	for t.items.Len() > KeptMax || s.bytes > keptBytesMax && t.items.Len() > 0 {
+	for t.items.Len() > KeptMax {
 		s.drop(t, t.items.Front())
 	}
+	for s.bytes > keptBytesMax {
+		large := s.largest()
+		s.drop(large, large.items.Front())
+	}
+}
+
+// cost returns what counts of a message, with its key.
+func (k *kept) cost() int { return session.Cost(len(k.m.Payload)+len(k.key), 1) }
+
+// largest returns the topic that takes most; where topics take the same, any of them.
+func (s *shelves) largest() *shelf {
+	var large *shelf
+	for _, t := range s.topics {
+		if large == nil || t.bytes > large.bytes {
+			large = t
+		}
+	}
+	return large
 }
 
 // drop forgets one message, the oldest of its key.
@@ -106,7 +126,8 @@ func (s *shelves) drop(t *shelf, e *list.Element) {
 	if t.keys[k.key] = t.keys[k.key][1:]; len(t.keys[k.key]) == 0 {
 		delete(t.keys, k.key)
 	}
-	s.bytes -= session.Cost(len(k.m.Payload), 1)
+	t.bytes -= k.cost()
+	s.bytes -= k.cost()
 }
 
 // match returns what is kept of the topics that match a pattern, by number.

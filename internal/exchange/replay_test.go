@@ -218,6 +218,37 @@ func TestWhoGoesIsNotWaitedFor(t *testing.T) {
 	})
 }
 
+// TestATopicThatKeepsMuchTakesNothingFromOthers: what it keeps beyond the limit goes, whoever
+// published last.
+func TestATopicThatKeepsMuchTakesNothingFromOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+		for _, topic := range []string{"early", "much", "late"} {
+			a.Keep(topic, exchange.Keep{Last: 1 << 10})
+		}
+		publish := func(topic string, count, size int) {
+			for i := range count {
+				if err := a.Broadcast(t.Context(), false, message(topic, i, size), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		publish("early", 2, 8)
+		publish("much", 20, 1<<20)
+		publish("late", 2, 900<<10)
+		w := link(t, a, b)
+		for topic, want := range map[string]string{
+			"early": " past/early:0#1 past/early:1#2", "late": " past/late:0#23 past/late:1#24",
+		} {
+			f := b.late(topic)
+			w.carry()
+			if got := f.read(t); got != want {
+				t.Errorf("of the topic %s is kept%s, want%s", topic, got, want)
+			}
+		}
+	})
+}
+
 // TestWhatIsKeptHasALimit, in messages and in bytes.
 func TestWhatIsKeptHasALimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
