@@ -23,7 +23,7 @@ import (
 const reservedReason = "the name is reserved for espial"
 
 var (
-	errGroups  = errors.New("espial: more than 16 KiB of names and patterns of groups at this node")
+	errGroups  = errors.New("espial: more than 64 groups at this node, or 16 KiB of their names and patterns")
 	errTargets = errors.New("espial: Publish takes one target at most")
 	errCodec   = errors.New("this node does not know the codec; Config.Codecs has those that it should")
 )

@@ -76,7 +76,8 @@ func DirectOnly() SubscribeOption {
 // alone. A publisher knows of a group once its members have told it, one round trip after
 // Subscribe; of those that were there before, when [Node.WaitFor] returns. An event is for the
 // member that was chosen: if that dies, the event is lost, and the publisher may learn so by
-// [Target.Handled]. A malformed name is yielded once as a [TargetError].
+// [Target.Handled]. A node has 64 groups at most. A malformed name is yielded once as a
+// [TargetError].
 func Group(name string) SubscribeOption {
 	return func(s *subscription) { s.group = &name }
 }

@@ -160,7 +160,7 @@ func New(c Config) *Exchange {
 		awaited: awaited{pairs: map[*Pair]map[place]*Receipts{}},
 		log:     session.NewLog(frame.Broadcast, session.Limits{BytesMax: logBytesMax, EventMax: c.EventMax}),
 	}
-	x.directory = directory{seats: map[*Pair][]glob.Key{}, topics: map[string][]*Group{}}
+	x.directory = directory{seats: map[*Pair]*glob.Index[string]{}, topics: map[string][]*Group{}}
 	x.shelves.topics = map[string]*shelf{}
 	x.questions = questions{asked: map[uint64]*question{}, met: map[*Pair]bool{}}
 	x.box = mailbox.New(x.regrouped)

@@ -3,6 +3,7 @@ package exchange
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -30,33 +31,45 @@ func (g *Group) Name() string { return g.name }
 
 // directory is what is known of the groups at all members.
 type directory struct {
-	used atomic.Bool // there has been a group; saves everybody else the look-up
+	used atomic.Bool // there is a group; saves everybody the look-up while there is none
 
-	mu     sync.Mutex // guards what follows
-	index  glob.Index[seat]
-	seats  map[*Pair][]glob.Key
+	mu     sync.Mutex // guards what follows; taken before that of the exchange
+	seats  map[*Pair]*glob.Index[string]
 	topics map[string][]*Group
+	learnt uint64 // how often a topic was; turns begin anywhere
 }
 
-// seat is one member's place in a group.
-type seat struct {
-	group string
-	pair  *Pair
-}
-
-// set replaces what is known of a member.
+// set replaces what is known of a member; nothing is known of one whose session ended.
 func (d *directory) set(p *Pair, list []frame.Interest) {
+	seats := seating(list) // not under the lock that publishers wait for
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, k := range d.seats[p] {
-		d.index.Remove(k)
+	if before := d.seats[p]; seats == nil && before == nil {
+		return
 	}
-	delete(d.seats, p)
-	for _, i := range list {
-		d.seats[p] = append(d.seats[p], d.index.Add(i.Pattern, seat{i.Group, p}))
-		d.used.Store(true)
+	if d.seats[p] = seats; seats == nil || p.ended() {
+		delete(d.seats, p)
 	}
+	d.used.Store(len(d.seats) > 0)
 	clear(d.topics)
+}
+
+// seating returns the names of the groups in a list by their patterns; nil if there are none.
+// Of more groups than a node may have it leaves some out.
+func seating(list []frame.Interest) *glob.Index[string] {
+	names := map[string]bool{}
+	seats := &glob.Index[string]{}
+	for _, i := range list {
+		if !names[i.Group] && len(names) == frame.GroupsMax {
+			continue
+		}
+		names[i.Group] = true
+		seats.Add(i.Pattern, i.Group)
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return seats
 }
 
 // groups returns the groups that want a topic, by name.
@@ -69,20 +82,24 @@ func (d *directory) groups(topic string) []*Group {
 	if groups, ok := d.topics[topic]; ok {
 		return groups
 	}
-	seats := d.index.Match(nil, topic)
-	slices.SortFunc(seats, func(a, b seat) int {
-		if c := strings.Compare(a.group, b.group); c != 0 {
-			return c
+	d.learnt++
+	byName := map[string]*Group{}
+	for p, seats := range d.seats {
+		names := seats.Match(nil, topic)
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
+			if byName[name] == nil {
+				byName[name] = &Group{name: name}
+				byName[name].turn.Store(d.learnt)
+			}
+			byName[name].pairs = append(byName[name].pairs, p)
 		}
-		return a.pair.id.Compare(b.pair.id)
+	}
+	groups := slices.SortedFunc(maps.Values(byName), func(a, b *Group) int {
+		return strings.Compare(a.name, b.name)
 	})
-	var groups []*Group
-	for _, s := range slices.Compact(seats) {
-		if len(groups) == 0 || groups[len(groups)-1].name != s.group {
-			groups = append(groups, &Group{name: s.group})
-		}
-		g := groups[len(groups)-1]
-		g.pairs = append(g.pairs, s.pair)
+	for _, g := range groups {
+		slices.SortFunc(g.pairs, func(a, b *Pair) int { return a.id.Compare(b.id) })
 	}
 	if len(d.topics) >= topicsMax {
 		clear(d.topics)

@@ -272,6 +272,64 @@ func TestAGroupThatIsAnnouncedBadlyIsNone(t *testing.T) {
 	})
 }
 
+// TestWhoseSessionEndedHasNoGroups, and costs those who publish no look-up.
+func TestWhoseSessionEndedHasNoGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+		a.run(t.Context()) // and b does not look after its sessions
+		w := link(t, a, b)
+		b.joins("workers")
+		w.carry()
+		if got := groups(a, "any"); got != "workers" {
+			t.Errorf("groups: %q", got)
+		}
+		w.cut()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := groups(a, "any"); got != "" {
+			t.Errorf("after the session ended: %q", got)
+		}
+		w = link(t, a, b)
+		w.carry()
+		if got := groups(a, "any"); got != "workers" {
+			t.Errorf("after it began anew: %q", got)
+		}
+	})
+}
+
+// TestAMemberHasSoManyGroups: what is published to all goes to each, and a member that names
+// thousands would make that expensive.
+func TestAMemberHasSoManyGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+		w := link(t, a, b)
+		for i := range frame.GroupsMax {
+			for range 2 {
+				b.joins(fmt.Sprint("g", i))
+			}
+		}
+		if _, err := b.Subscribe(">", mailbox.Options{Group: "more"}); !errors.Is(err, exchange.ErrTooManyGroups) {
+			t.Errorf("one group too many: %v", err)
+		}
+		w.carry()
+		if got := len(a.Groups("any")); got != frame.GroupsMax {
+			t.Errorf("%d groups are known, want %d", got, frame.GroupsMax)
+		}
+		m := message(frame.TopicInterests, "", 0)
+		m.Payload = nil
+		for i := range 1000 {
+			m.Payload = frame.Interest{Group: fmt.Sprint("h", i), Pattern: ">"}.Append(m.Payload)
+		}
+		if err := b.Direct(t.Context(), a.id, m, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.carry()
+		if got := len(a.Groups("any")); got != frame.GroupsMax {
+			t.Errorf("of 1,000 groups of a member %d are known, want %d", got, frame.GroupsMax)
+		}
+	})
+}
+
 func TestSubscriptionsOfGroupsHaveALimit(t *testing.T) {
 	a := newNode(t, 1, 0)
 	for i := range 10_000 {

@@ -111,7 +111,7 @@ func (p *Pair) Attach(l Link) {
 	p.mu.Lock()
 	p.x.begin(p) // under the lock that expire holds
 	if time.Since(p.unlinked) > unlinkedMax/2 {
-		p.fresh = true // the session may have ended at the other end
+		p.fresh, p.announcing = true, p != p.x.self // the session may have ended at the other end
 	}
 	p.opened, p.opening, p.unlinked = false, true, time.Time{}
 	p.mu.Unlock()

@@ -93,7 +93,7 @@ func (x *Exchange) sweep(now time.Time) {
 	for _, p := range x.all() {
 		if doubt, ended := x.expire(p, now); ended {
 			x.silent(p)
-			x.questions.over(p)
+			x.dismiss(p)
 			x.inDoubt(p, doubt)
 		}
 	}
@@ -169,8 +169,15 @@ func (x *Exchange) end(p *Pair) {
 	p.mu.Lock()
 	doubt := x.giveUp(p)
 	p.mu.Unlock()
-	x.questions.over(p)
+	x.dismiss(p)
 	x.inDoubt(p, doubt)
+}
+
+// dismiss forgets what was asked of the peer of a session that ended, and what its groups
+// subscribed to. The caller holds no lock.
+func (x *Exchange) dismiss(p *Pair) {
+	x.questions.over(p)
+	x.directory.set(p, nil)
 }
 
 // giveUp is end but for the report: it returns how many messages are in doubt. The caller
@@ -224,7 +231,6 @@ func (x *Exchange) forget() {
 		}
 		over--
 		delete(x.pairs, key{p.id, p.inc})
-		x.directory.set(p, nil)
 		return true
 	})
 }
@@ -291,12 +297,17 @@ func (x *Exchange) Figures() (queues, dropped map[string]uint64) {
 }
 
 // Subscribe adds a subscription to a checked pattern, and in o to a checked group. The error
-// is [ErrTooManyGroups] where those of groups exceed [frame.InterestsMax], or that the box is
-// closed.
+// is [ErrTooManyGroups] where those of groups exceed [frame.InterestsMax] or the groups
+// [frame.GroupsMax], or that the box is closed.
 func (x *Exchange) Subscribe(pattern string, o mailbox.Options) (*mailbox.Queue, error) {
 	if o.Group != "" {
-		more := frame.Interest{Group: o.Group, Pattern: pattern}.Append(encode(x.box.Interests()))
-		if len(more) > frame.InterestsMax {
+		list := x.box.Interests()
+		groups := map[string]bool{o.Group: true}
+		for _, i := range list {
+			groups[i.Group] = true
+		}
+		more := frame.Interest{Group: o.Group, Pattern: pattern}.Append(encode(list))
+		if len(more) > frame.InterestsMax || len(groups) > frame.GroupsMax {
 			return nil, ErrTooManyGroups
 		}
 	}

@@ -3,6 +3,10 @@ package frame
 // GroupMax is the length of the longest name of a group of subscriptions, in bytes.
 const GroupMax = 63
 
+// GroupsMax is how many groups the subscriptions of a node may name. What is published to all
+// goes to each of them, so that without a limit one member could make it expensive.
+const GroupsMax = 64
+
 // tagGroup is the tag of the field that [AppendGroup] writes.
 const tagGroup = 5
 
