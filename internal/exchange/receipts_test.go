@@ -113,6 +113,28 @@ func TestAReceiptSaysWhatBecameOfAMessage(t *testing.T) {
 	}
 }
 
+// TestWhoLeavesAnswersFirst: a receipt that nobody has sent yet is waited for.
+func TestWhoLeavesAnswersFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+		w := link(t, a, b)
+		r := a.Receipts(frame.WishQueued)
+		if err := a.Broadcast(t.Context(), true, message("a", 1, 8), r); err != nil {
+			t.Fatal(err)
+		}
+		w.send(0)
+		if b.Drained() {
+			t.Error("b has drained, and has not answered")
+		}
+		w.carry()
+		time.Sleep(time.Second)
+		w.carry()
+		if !b.Drained() {
+			t.Error("b has answered, and not drained")
+		}
+	})
+}
+
 // TestWhatIsRefusedIsNotQueued: the subscription ends, and does not have the message.
 func TestWhatIsRefusedIsNotQueued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -303,4 +325,31 @@ func TestAReceiptThatNobodyAskedForChangesNothing(t *testing.T) {
 			t.Errorf("%s is known of a message that b has not", got)
 		}
 	})
+}
+
+// BenchmarkReceipt is one of several thousand publishers that wait at the same time for the
+// same member.
+func BenchmarkReceipt(b *testing.B) {
+	x, y := newNode(b, 1, 0), newNode(b, 2, 0)
+	w := link(b, x, y)
+	q := y.subscribe(mailbox.Options{MessagesMax: 1 << 20})
+	ctx, cancel := context.WithCancel(b.Context())
+	cancel()
+	for range 4096 { // that nobody reads
+		if err := x.Broadcast(b.Context(), true, message("a", 1, 8), x.Receipts(frame.WishHandled)); err != nil {
+			b.Fatal(err)
+		}
+		w.carry()
+	}
+	for b.Loop() {
+		r := x.Receipts(frame.WishQueued)
+		if err := x.Direct(b.Context(), y.id, message("a", 1, 8), r); err != nil {
+			b.Fatal(err)
+		}
+		w.carry()
+		if o, err := x.Await(ctx, r, 1); err != nil {
+			b.Fatal(outcome(o), err)
+		}
+	}
+	q.Close()
 }

@@ -273,7 +273,7 @@ func (p *Pair) drained() bool {
 	defer p.mu.Unlock()
 	p.x.mu.Lock()
 	defer p.x.mu.Unlock()
-	return p.direct.Waiting() == 0 && (p.cursor == nil || p.cursor.Waiting() == 0)
+	return len(p.errands) == 0 && p.direct.Waiting() == 0 && (p.cursor == nil || p.cursor.Waiting() == 0)
 }
 
 // Figures returns what waits and what was lost, for people.
