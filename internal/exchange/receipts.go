@@ -187,20 +187,34 @@ func lost(o *Outcome) *[]ident.NodeID      { return &o.Lost }
 func (a *awaited) answered(p *Pair, got frame.Receipt) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for at, r := range a.pairs[p] {
-		if at.lane != got.Lane || at.number-got.First >= ident.Seq(got.Count) { // below First it wraps
-			continue
+	messages := a.pairs[p]
+	if uint64(got.Count) <= uint64(len(messages)) { // most are about one
+		for i := range ident.Seq(got.Count) {
+			at := place{got.Lane, got.First + i}
+			if r := messages[at]; r != nil {
+				a.settle(p, at, r, got.Verdict)
+			}
 		}
-		switch {
-		case got.Verdict == frame.VerdictNobody:
-			r.settle(p, at, nobody)
-		case got.Verdict == frame.VerdictHandled || r.wish == frame.WishQueued:
-			r.settle(p, at, confirmed)
-		default:
-			continue // queued, and not yet handled
-		}
-		a.drop(p, at)
+		return
 	}
+	for at, r := range messages {
+		if at.lane == got.Lane && at.number-got.First < ident.Seq(got.Count) { // below First it wraps
+			a.settle(p, at, r, got.Verdict)
+		}
+	}
+}
+
+// settle notes what p says of one message. The caller holds mu.
+func (a *awaited) settle(p *Pair, at place, r *Receipts, v frame.Verdict) {
+	switch {
+	case v == frame.VerdictNobody:
+		r.settle(p, at, nobody)
+	case v == frame.VerdictHandled || r.wish == frame.WishQueued:
+		r.settle(p, at, confirmed)
+	default:
+		return // queued, and not yet handled
+	}
+	a.drop(p, at)
 }
 
 // leave tells everybody who waits for a receipt of somebody who is no member any more.
