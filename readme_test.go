@@ -102,17 +102,20 @@ func TestReadmeHasNoBlockThatNothingRuns(t *testing.T) {
 
 // TestProgramsOfThePagesAreTheExamples: an example has tests of its own.
 func TestProgramsOfThePagesAreTheExamples(t *testing.T) {
-	for page, example := range map[string]string{
-		"README.md":          "examples/hello/main.go",
-		"docs/leadership.md": "examples/cron/main.go",
+	for page, examples := range map[string][]string{
+		"README.md":          {"examples/hello/main.go"},
+		"docs/leadership.md": {"examples/cron/main.go"},
+		"docs/events.md":     {"examples/jobs/main.go", "examples/prices/main.go"},
 	} {
-		want, err := os.ReadFile(example)
-		if err != nil {
-			t.Fatal(err)
-		}
 		all := pageBlocks(t, page, "go")
-		if len(all) == 0 || all[0].text != string(want) {
-			t.Errorf("the first of %d programs of %s is not %s", len(all), page, example)
+		for i, example := range examples {
+			want, err := os.ReadFile(example)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i >= len(all) || all[i].text != string(want) {
+				t.Errorf("program %d of the %d of %s is not %s", i+1, len(all), page, example)
+			}
 		}
 	}
 }

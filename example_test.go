@@ -1,0 +1,49 @@
+package espial_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/espial-go/espial"
+)
+
+// A till of an inn rings at the kitchen, and would like to know whether anybody hears it.
+func ExampleTarget() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c := espial.Config{Cluster: "inn", Listen: "127.0.0.1:0", Multicast: espial.Multicast{Off: true}}
+	till, err := espial.Start(ctx, c)
+	if err != nil {
+		log.Fatal(err)
+	}
+	c.Seeds, c.Metadata = till.Addrs(), map[string]string{"role": "kitchen"}
+	kitchen, err := espial.Start(ctx, c)
+	if err != nil {
+		log.Fatal(err)
+	}
+	bell := espial.NewTopic[string]("bell")
+	rings := bell.Subscribe(ctx, kitchen)
+	if err := till.WaitFor(ctx, 2); err != nil {
+		log.Fatal(err)
+	}
+
+	err = bell.Publish(ctx, till, "soup", espial.Where("role", "kitchen").Queued())
+	fmt.Println("The kitchen has it:", err == nil)
+	err = bell.Publish(ctx, till, "wine", espial.Where("role", "cellar"))
+	fmt.Println("There is no cellar:", errors.Is(err, espial.ErrNoMember))
+	err = bell.Publish(ctx, till, "rent", espial.Only(till.ID()).Queued())
+	fmt.Println("Nobody listens here:", errors.Is(err, espial.ErrNoSubscriber))
+	for e, err := range rings {
+		fmt.Println("In the kitchen:", e.Value, e.Direct, err)
+		break
+	}
+
+	// Output:
+	// The kitchen has it: true
+	// There is no cellar: true
+	// Nobody listens here: true
+	// In the kitchen: soup true <nil>
+}
