@@ -1,6 +1,8 @@
 package espial_test
 
 import (
+	"context"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -51,4 +53,27 @@ func foundLeader(n *espial.Node, id espial.NodeID, changes func(func(espial.Chan
 		return ""
 	}
 	return n.Name() + " was told nothing"
+}
+
+// TestChangesBeginWithTheLeader: who begins to read after an election hears of its outcome,
+// and once.
+func TestChangesBeginWithTheLeader(t *testing.T) {
+	inCluster(t, 3, func(c *cluster) {
+		leader := c.leader()
+		time.Sleep(time.Minute)
+		for i, n := range c.nodes {
+			ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+			var kinds []string
+			for ch := range n.Changes(ctx) {
+				kinds = append(kinds, string(ch.Kind))
+				if ch.Kind == espial.NewLeader && ch.Member.ID != leader.ID() {
+					c.Errorf("node %d: the leader is said to be %s", i, ch.Member.Name)
+				}
+			}
+			cancel()
+			if got, want := strings.Join(kinds, " "), "listening added_node added_node new_leader"; got != want {
+				c.Errorf("node %d: changes are %s, want %s", i, got, want)
+			}
+		}
+	})
 }

@@ -93,8 +93,9 @@ func (n *Node) Peers() iter.Seq[Peer] {
 	}
 }
 
-// Changes yields [Listening] and the present members first, each as [AddedNode], and
-// then every change, until ctx or the node ends. A reader that falls 1,024 changes behind gets
+// Changes yields [Listening] first, the present members, each as [AddedNode], and the
+// present leaders, each as [NewLeader] without a cause, and then every change, until ctx or
+// the node ends. A reader that falls 1,024 changes behind gets
 // one [Lagged] with the exact count in place of what it missed.
 func (n *Node) Changes(ctx context.Context) iter.Seq[Change] {
 	feed := n.eng.Changes(ctx)

@@ -130,8 +130,8 @@ func (e *Engine) RTTs() map[ident.NodeID]time.Duration {
 	return out
 }
 
-// Changes returns a feed that begins with the present members and then has every
-// change. It registers now.
+// Changes returns a feed that begins with the present members and leaders, and then has
+// every change. It registers now.
 func (e *Engine) Changes(ctx context.Context) *Feed {
 	f, err := ask(ctx, e, func(now time.Time) *Feed {
 		first := []Change{e.cfg.Listening}
@@ -140,6 +140,7 @@ func (e *Engine) Changes(ctx context.Context) *Feed {
 				first = append(first, Change{Change: core.Change{Kind: core.AddedNode, At: now, Member: m}})
 			}
 		}
+		first = append(first, e.leading(now)...)
 		if e.diskErr != nil {
 			first = append(first, e.diskDown(now))
 		}

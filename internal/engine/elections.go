@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -214,14 +216,30 @@ func (e *Engine) sendElection(a council.Send) {
 }
 
 // reportElection tells the readers of changes.
-func (e *Engine) reportElection(a council.Report) {
-	c := Change{Note: NoteElection, Report: a, Change: core.Change{At: time.Now()}}
+func (e *Engine) reportElection(a council.Report) { e.hub.report(e.electionChange(time.Now(), a)) }
+
+// electionChange returns the change that tells of a report.
+func (e *Engine) electionChange(now time.Time, a council.Report) Change {
+	c := Change{Note: NoteElection, Report: a, Change: core.Change{At: now}}
 	for _, m := range e.View().Members {
 		if m.Record.ID == a.Leader {
 			c.Member = m
 		}
 	}
-	e.hub.report(c)
+	return c
+}
+
+// leading returns who leads now, for a reader of changes that begins, by election.
+func (e *Engine) leading(now time.Time) (changes []Change) {
+	r := e.reigns
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(r.leaders)) {
+		changes = append(changes, e.electionChange(now, council.Report{
+			Election: name, Kind: council.NewLeader, Leader: r.leaders[name].ID, Term: r.leaders[name].Term,
+		}))
+	}
+	return changes
 }
 
 // election runs f on the owner goroutine, with the time of the council.
