@@ -68,7 +68,7 @@ func TestSlowHandshakeIsCutOffAfterFiveSeconds(t *testing.T) {
 }
 
 // D02: a stranger who opens connections and says nothing gets 8 of them, all strangers
-// together 128; with a hundred hosts at it, a legitimate node still joins at once.
+// together 112; with a hundred hosts at it, a legitimate node still joins at once.
 func TestIdleConnectionsLeaveRoomForANode(t *testing.T) {
 	empty(t, func(c *cluster) {
 		n := c.start(espial.Config{})
@@ -102,11 +102,11 @@ func TestIdleConnectionsLeaveRoomForANode(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 		synctest.Wait()
-		if got := one.Load() + others.Load(); got != 128 {
-			c.Errorf("%d connections are open in all, want 128", got)
+		if got := one.Load() + others.Load(); got != 112 {
+			c.Errorf("%d connections are open in all, want 112", got)
 		}
-		if got := n.Status().Dropped["half_open"]; got != 992+80 {
-			c.Errorf("%d connections were refused for want of room, want %d", got, 992+80)
+		if got := n.Status().Dropped["half_open"]; got != 992+96 {
+			c.Errorf("%d connections were refused for want of room, want %d", got, 992+96)
 		}
 		time.Sleep(10 * time.Second)
 	})

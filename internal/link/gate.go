@@ -12,8 +12,9 @@ import (
 
 // Limits of connections whose admission is not over.
 const (
-	halfOpenMax     = 128 // in all
-	halfOpenAddrMax = 8   // from one address
+	halfOpenMax          = 128 // in all
+	halfOpenStrangersMax = 112 // from strangers, who may take 5 s each; the rest is for members and this host
+	halfOpenAddrMax      = 8   // from one address
 )
 
 // Limits of how often admission begins. A handshake costs 0.6 ms of CPU, so that all strangers
@@ -37,6 +38,7 @@ const (
 type Gate struct {
 	mu        sync.Mutex // guards what follows
 	open      int
+	slow      int // of them, from strangers
 	strangers meter
 	callers   map[netip.Addr]*caller // that have not rested; some 3,000 at most, and members
 	swept     time.Time              // when callers was last cleared of those that have
@@ -67,7 +69,8 @@ func (g *Gate) Enter(now time.Time, c Caller) (leave func(), ok bool) {
 	if k := g.callers[c.Addr]; k != nil && !c.Own {
 		known = k
 	}
-	if g.open >= halfOpenMax || known.open >= halfOpenAddrMax {
+	stranger := !c.Own && !c.Member
+	if g.open >= halfOpenMax || known.open >= halfOpenAddrMax || stranger && g.slow >= halfOpenStrangersMax {
 		g.crowded++
 		return nil, false
 	}
@@ -77,7 +80,10 @@ func (g *Gate) Enter(now time.Time, c Caller) (leave func(), ok bool) {
 	}
 	g.open++
 	known.open++
-	return sync.OnceFunc(func() { g.leave(known) }), true
+	if stranger {
+		g.slow++
+	}
+	return sync.OnceFunc(func() { g.leave(known, stranger) }), true
 }
 
 // pass counts a handshake from an address that is not this host's against the limits, if it is
@@ -115,11 +121,14 @@ func (g *Gate) keep(now time.Time, addr netip.Addr, c *caller) {
 	g.callers[addr] = c
 }
 
-func (g *Gate) leave(c *caller) {
+func (g *Gate) leave(c *caller, stranger bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.open--
 	c.open--
+	if stranger {
+		g.slow--
+	}
 }
 
 // Refused returns how many connections found no room, and how many came too soon.

@@ -121,6 +121,28 @@ func TestHandshakesAreFew(t *testing.T) {
 	}
 }
 
+// Strangers who take their time fill no more than their part: members and this host get in.
+func TestSlowStrangersLeaveRoomForMembers(t *testing.T) {
+	d := newDoor()
+	in := 0
+	for _, c := range hosts(100) {
+		n, _ := d.enter(c, 8)
+		in += n
+		d.now = d.now.Add(time.Second / 16)
+	}
+	if want := 112; in != want {
+		t.Errorf("strangers got in %d times, want %d", in, want)
+	}
+	member, own := from("192.0.2.7"), from("192.0.2.8")
+	member.Member, own.Own = true, true
+	if in, _ := d.enter(member, 10); in != 8 {
+		t.Errorf("a member got in %d times, want 8", in)
+	}
+	if in, _ := d.enter(own, 100); in != 128-112-8 {
+		t.Errorf("this host got in %d times, want %d", in, 128-112-8)
+	}
+}
+
 // Where everybody is a newcomer there is no share for them, and still one for members.
 func TestMembersAreNoStrangers(t *testing.T) {
 	d := newDoor()
