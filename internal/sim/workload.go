@@ -58,6 +58,7 @@ func (n *node) append(log *session.Log, m session.Message, e Entry) {
 		if log == n.broadcast && n.now().Sub(since) >= stallMax {
 			slowest.GiveUp()
 		}
+		log.Forgo() // nobody waits for room
 		return
 	}
 	n.peak = max(n.peak, log.Held())
