@@ -16,6 +16,7 @@ const module = "github.com/espial-go/espial"
 // line is loosened only with a decision record (docs/decisions).
 var layers = map[string][]string{
 	// 1: words and bytes.
+	"internal/agenda": {},
 	"internal/ident":  {},
 	"internal/glob":   {},
 	"internal/frame":  {"internal/ident"},
@@ -46,7 +47,7 @@ var layers = map[string][]string{
 	"internal/sim": {
 		"internal/ident", "internal/glob", "internal/frame", "internal/packet",
 		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
-		"internal/admission", "internal/core",
+		"internal/admission", "internal/core", "internal/agenda",
 	},
 	"internal/disk":      {"internal/ident", "internal/council"},
 	"internal/memnet":    {},
@@ -93,7 +94,7 @@ var layers = map[string][]string{
 
 // pure lists the packages without I/O, goroutines and locks.
 var pure = []string{
-	"internal/ident", "internal/glob", "internal/frame", "internal/packet", "internal/term",
+	"internal/agenda", "internal/ident", "internal/glob", "internal/frame", "internal/packet", "internal/term",
 	"internal/fault", "internal/member", "internal/dial", "internal/overlay", "internal/beacon",
 	"internal/session", "internal/gossip", "internal/admission", "internal/elect", "internal/lease",
 	"internal/core", "internal/council", "internal/sim",

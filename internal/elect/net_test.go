@@ -2,36 +2,19 @@ package elect_test
 
 import (
 	"cmp"
-	"container/heap"
 	"hash"
 	"math/rand/v2"
 	"slices"
 	"time"
 
+	"github.com/espial-go/espial/internal/agenda"
 	"github.com/espial-go/espial/internal/elect"
 )
 
 // event is something that happens at one process, or to the world if it has none.
 type event struct {
-	at    time.Time
-	order int // among events of one moment
-	of    *process
-	do    func()
-}
-
-type queue []event
-
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	return q[i].at.Before(q[j].at) || q[i].at.Equal(q[j].at) && q[i].order < q[j].order
-}
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(event)) }
-func (q *queue) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return e
+	of *process
+	do func()
 }
 
 // pair is two slots, or one direction between them.
@@ -55,8 +38,7 @@ type link struct {
 type world struct {
 	start, now time.Time
 	rand       *rand.Rand
-	queue      queue
-	order      int
+	agenda     *agenda.Agenda[time.Time, event]
 	slots      []*process // nil where none runs
 	links      map[pair]*link
 	dialing    map[pair]bool
@@ -74,7 +56,8 @@ type world struct {
 
 func newWorld(seed uint64, n int) *world {
 	w := &world{
-		start: time.Unix(1_000_000, 0), rand: rand.New(rand.NewPCG(seed, 0)), slots: make([]*process, n),
+		agenda: agenda.New[time.Time, event](time.Time.Compare),
+		start:  time.Unix(1_000_000, 0), rand: rand.New(rand.NewPCG(seed, 0)), slots: make([]*process, n),
 		links: map[pair]*link{}, dialing: map[pair]bool{}, cut: map[pair]bool{}, relink: 1500 * time.Millisecond,
 		disks: map[int]elect.Reign{},
 	}
@@ -99,8 +82,7 @@ func (w *world) between(a, b time.Duration) time.Duration { return a + w.below(b
 
 // at puts an event on the queue.
 func (w *world) at(when time.Time, of *process, do func()) {
-	w.order++
-	heap.Push(&w.queue, event{at: when, order: w.order, of: of, do: do})
+	w.agenda.Add(when, event{of, do})
 }
 
 func (w *world) after(d time.Duration, do func()) { w.at(w.now.Add(d), nil, do) }
@@ -109,19 +91,22 @@ func (w *world) after(d time.Duration, do func()) { w.at(w.now.Add(d), nil, do) 
 func (w *world) run(d time.Duration) {
 	end := w.now.Add(d)
 	const eventsMax = 100_000
-	for n := 0; len(w.queue) > 0 && !w.queue[0].at.After(end); n++ {
+	for n := 0; ; n++ {
+		at, e, ok := w.agenda.Due(end)
+		if !ok {
+			break
+		}
 		if n == eventsMax {
 			w.check.fail("L9", "no end of events")
-			w.queue = nil
+			w.agenda.Clear()
 			return
 		}
-		e := heap.Pop(&w.queue).(event)
-		w.now = e.at
+		w.now = at
 		switch {
 		case e.of == nil:
 			e.do()
 		case e.of.ended:
-		case e.at.Before(e.of.until):
+		case at.Before(e.of.until):
 			w.at(e.of.until, e.of, e.do)
 		default:
 			e.do()

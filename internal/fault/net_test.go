@@ -1,37 +1,20 @@
 package fault_test
 
 import (
-	"container/heap"
 	"fmt"
 	"hash"
 	"math/rand/v2"
 	"time"
 
+	"github.com/espial-go/espial/internal/agenda"
 	"github.com/espial-go/espial/internal/fault"
 	"github.com/espial-go/espial/internal/ident"
 )
 
 // event is something that happens at one node.
 type event struct {
-	at    time.Time
-	order int // among events of one moment
-	node  int
-	do    func(*node)
-}
-
-type queue []event
-
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	return q[i].at.Before(q[j].at) || q[i].at.Equal(q[j].at) && q[i].order < q[j].order
-}
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(event)) }
-func (q *queue) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return e
+	node int
+	do   func(*node)
 }
 
 // network carries frames between detectors in virtual time, over links that lose nothing
@@ -40,8 +23,7 @@ type network struct {
 	start, now time.Time
 	seed       uint64
 	rand       *rand.Rand
-	queue      queue
-	order      int
+	agenda     *agenda.Agenda[time.Time, event]
 	nodes      []*node
 	loss       func(from, to int) float64 // of a segment
 	cut        func(from, to int) bool    // everything is lost
@@ -96,7 +78,8 @@ func nodeOf(id ident.NodeID) int { return int(id[0]) - 1 }
 // newNetwork returns a full mesh of n nodes that have run for some time.
 func newNetwork(seed uint64, n int) *network {
 	w := &network{
-		start: time.Unix(1_000_000, 0), seed: seed, rand: rand.New(rand.NewPCG(seed, 0)),
+		agenda: agenda.New[time.Time, event](time.Time.Compare),
+		start:  time.Unix(1_000_000, 0), seed: seed, rand: rand.New(rand.NewPCG(seed, 0)),
 		loss: func(int, int) float64 { return 0 },
 		cut:  func(int, int) bool { return false },
 	}
@@ -125,21 +108,19 @@ func newNetwork(seed uint64, n int) *network {
 
 // at puts an event of node n on the queue.
 func (w *network) at(when time.Time, n int, do func(*node)) {
-	w.order++
-	heap.Push(&w.queue, event{at: when, order: w.order, node: n, do: do})
+	w.agenda.Add(when, event{n, do})
 }
 
 // run lets d pass.
 func (w *network) run(d time.Duration) {
 	end := w.now.Add(d)
-	for len(w.queue) > 0 && !w.queue[0].at.After(end) {
-		e := heap.Pop(&w.queue).(event)
+	for at, e, ok := w.agenda.Due(end); ok; at, e, ok = w.agenda.Due(end) {
 		n := w.nodes[e.node]
-		w.now = e.at
+		w.now = at
 		if n.killed {
 			continue
 		}
-		if free := n.free(e.at); free.After(e.at) {
+		if free := n.free(at); free.After(at) {
 			w.at(free, e.node, e.do)
 			continue
 		}

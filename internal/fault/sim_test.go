@@ -205,7 +205,7 @@ func TestSeedReplays(t *testing.T) {
 func TestTrafficOfAnIdleLink(t *testing.T) {
 	w := newNetwork(1, 2)
 	const span = 100 * time.Second
-	before := w.order
+	before := w.agenda.Added()
 	var probes int
 	count := func(int, int) bool { probes++; return false }
 	w.cut = count // asked twice for each frame: when it leaves and when it arrives
@@ -213,7 +213,7 @@ func TestTrafficOfAnIdleLink(t *testing.T) {
 	frames := float64(probes) / 2 / 2 / span.Seconds()
 	if frames > 5 {
 		t.Errorf("an idle link carries %.1f frames each way in a second (%d events), want at most 5",
-			frames, w.order-before)
+			frames, w.agenda.Added()-before)
 	}
 	t.Logf("an idle link carries %.1f frames each way in a second", frames)
 }

@@ -2,47 +2,24 @@ package gossip_test
 
 import (
 	"cmp"
-	"container/heap"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
 
+	"github.com/espial-go/espial/internal/agenda"
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/gossip"
 	"github.com/espial-go/espial/internal/ident"
 )
-
-// event is something that happens at a moment; order is its place among those of the same.
-type event struct {
-	at    time.Time
-	order int
-	do    func()
-}
-
-type queue []event
-
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	return q[i].at.Before(q[j].at) || q[i].at.Equal(q[j].at) && q[i].order < q[j].order
-}
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(event)) }
-func (q *queue) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return e
-}
 
 // network carries frames between routers in virtual time, over links that keep the order
 // and lose nothing but the batches that a full queue drops.
 type network struct {
 	start, now time.Time
 	rand       *rand.Rand
-	queue      queue
-	order      int
+	agenda     *agenda.Agenda[time.Time, func()]
 	config     gossip.Config // of every router, besides who it is
 	bug        bug
 	procs      []*proc // by slot: the present one, or the last one
@@ -88,7 +65,8 @@ type link struct {
 // newNetwork returns a network of so many nodes, none of which runs.
 func newNetwork(seed uint64, slots int) *network {
 	w := &network{
-		start: time.Unix(1_000_000, 0), rand: rand.New(rand.NewPCG(seed, 0)),
+		agenda: agenda.New[time.Time, func()](time.Time.Compare),
+		start:  time.Unix(1_000_000, 0), rand: rand.New(rand.NewPCG(seed, 0)),
 		procs: make([]*proc, slots), slots: map[ident.NodeID]int{}, books: map[gossip.Member]*book{},
 		cut: func(int, int) bool { return false },
 	}
@@ -123,8 +101,7 @@ func (w *network) boot(slot int) *proc {
 
 // at runs f at a moment, or now if that has passed.
 func (w *network) at(t time.Time, f func()) {
-	w.order++
-	heap.Push(&w.queue, event{at: t, order: w.order, do: f})
+	w.agenda.Add(t, f)
 }
 
 func (w *network) after(d time.Duration, f func()) { w.at(w.now.Add(d), f) }
@@ -132,12 +109,11 @@ func (w *network) after(d time.Duration, f func()) { w.at(w.now.Add(d), f) }
 // run lets time pass.
 func (w *network) run(d time.Duration) {
 	end := w.now.Add(d)
-	for len(w.queue) > 0 && !w.queue[0].at.After(end) {
-		e := heap.Pop(&w.queue).(event)
-		if e.at.After(w.now) {
-			w.now = e.at
+	for at, do, ok := w.agenda.Due(end); ok; at, do, ok = w.agenda.Due(end) {
+		if at.After(w.now) {
+			w.now = at
 		}
-		e.do()
+		do()
 	}
 	w.now = end
 }

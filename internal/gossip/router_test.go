@@ -187,9 +187,9 @@ func TestARunRepeats(t *testing.T) {
 	var last *network
 	for range 3 {
 		w := runChurn(5, none)
-		if last != nil && (w.payloads != last.payloads || w.marks != last.marks || w.order != last.order) {
+		if last != nil && (w.payloads != last.payloads || w.marks != last.marks || w.agenda.Added() != last.agenda.Added()) {
 			t.Fatalf("%d payloads, %d marks, %d events; the same seed gave %d, %d, %d before",
-				w.payloads, w.marks, w.order, last.payloads, last.marks, last.order)
+				w.payloads, w.marks, w.agenda.Added(), last.payloads, last.marks, last.agenda.Added())
 		}
 		last = w
 	}

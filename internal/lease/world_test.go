@@ -1,12 +1,13 @@
 package lease_test
 
 import (
-	"container/heap"
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
 
+	"github.com/espial-go/espial/internal/agenda"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/lease"
 )
@@ -32,8 +33,7 @@ type world struct {
 	nodes   []*node
 	voters  int        // the nodes from this one on are ineligible; 0 for none
 	cuts    [8][8]bool // one way, by sender and receiver
-	events  queue
-	serial  int
+	agenda  *agenda.Agenda[time.Duration, func()]
 	joins   uint64
 	sent    int
 	wrong   []string // broken invariants
@@ -81,34 +81,14 @@ type link struct {
 	held  map[int][]func()      // by receiver
 }
 
-type event struct {
-	at     time.Duration
-	serial int
-	do     func()
-}
-
-type queue []event
-
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].serial < q[j].serial
-}
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(event)) }
-func (q *queue) Pop() any {
-	old := *q
-	last := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return last
-}
-
 // name is the ID of a node: its order by ID is not that of its index.
 func name(i int) ident.NodeID { return ident.NodeID{byte(i * 101), 1, byte(i)} }
 
 // newWorld makes n nodes that are not linked yet.
 func newWorld(seed uint64, n int, rule lease.Electorate, l time.Duration) *world {
 	return &world{
-		rand: rand.New(rand.NewPCG(seed, uint64(n))), lease: l, rule: rule, rates: [2]int64{-10_000, 10_000},
+		agenda: agenda.New[time.Duration, func()](cmp.Compare[time.Duration]),
+		rand:   rand.New(rand.NewPCG(seed, uint64(n))), lease: l, rule: rule, rates: [2]int64{-10_000, 10_000},
 		slow: 5 * time.Millisecond, terms: map[ident.Term]int{}, store: (*node).write,
 		nodes: make([]*node, n),
 	}
@@ -197,8 +177,7 @@ func (n *node) voters() []lease.Voter {
 }
 
 func (w *world) at(at time.Duration, do func()) {
-	w.serial++
-	heap.Push(&w.events, event{at: max(at, w.now), serial: w.serial, do: do})
+	w.agenda.Add(max(at, w.now), do)
 }
 
 func (w *world) after(d time.Duration, do func()) { w.at(w.now+d, do) }
@@ -206,10 +185,13 @@ func (w *world) after(d time.Duration, do func()) { w.at(w.now+d, do) }
 // run lets real time pass.
 func (w *world) run(d time.Duration) {
 	end := w.now + d
-	for len(w.events) > 0 && w.events[0].at <= end && len(w.wrong) == 0 {
-		e := heap.Pop(&w.events).(event)
-		w.now = e.at
-		e.do()
+	for len(w.wrong) == 0 {
+		at, do, ok := w.agenda.Due(end)
+		if !ok {
+			break
+		}
+		w.now = at
+		do()
 	}
 	w.now = end
 	w.checkMinorities()

@@ -2,7 +2,6 @@ package overlay_test
 
 import (
 	"cmp"
-	"container/heap"
 	"encoding/binary"
 	"fmt"
 	"hash"
@@ -10,31 +9,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/espial-go/espial/internal/agenda"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/overlay"
 )
-
-// event is something that happens at one moment.
-type event struct {
-	at    time.Time
-	order int // among events of one moment
-	do    func()
-}
-
-type queue []event
-
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	return q[i].at.Before(q[j].at) || q[i].at.Equal(q[j].at) && q[i].order < q[j].order
-}
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(event)) }
-func (q *queue) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return e
-}
 
 // world is some nodes, each with a view of its own that hears of a change in its own
 // time, and the links between them. A link comes up as it does in espial: the end with
@@ -43,8 +21,7 @@ func (q *queue) Pop() any {
 type world struct {
 	rand    *rand.Rand
 	now     time.Time
-	queue   queue
-	order   int
+	agenda  *agenda.Agenda[time.Time, func()]
 	nodes   []*node
 	names   map[ident.NodeID]*node
 	pairs   map[[2]int]*pair
@@ -91,7 +68,8 @@ type node struct {
 
 func newWorld(seed uint64) *world {
 	return &world{
-		rand: rand.New(rand.NewPCG(seed, 1)), now: start, pairs: map[[2]int]*pair{}, names: map[ident.NodeID]*node{},
+		agenda: agenda.New[time.Time, func()](time.Time.Compare),
+		rand:   rand.New(rand.NewPCG(seed, 1)), now: start, pairs: map[[2]int]*pair{}, names: map[ident.NodeID]*node{},
 		latency: 20 * time.Millisecond, gossip: time.Second, views: []*overlay.View{overlay.NewView(nil)},
 	}
 }
@@ -118,22 +96,24 @@ func (w *world) below(d time.Duration) time.Duration {
 
 // after puts an event on the queue.
 func (w *world) after(d time.Duration, do func()) {
-	w.order++
-	heap.Push(&w.queue, event{w.now.Add(d), w.order, do})
+	w.agenda.Add(w.now.Add(d), do)
 }
 
 // run lets d pass.
 func (w *world) run(d time.Duration) {
 	end := w.now.Add(d)
-	for n := 0; len(w.queue) > 0 && !w.queue[0].at.After(end); n++ {
-		if n > 1_000_000+1000*len(w.nodes) {
-			w.fail("events: no end of them")
-			w.queue = nil
+	for n := 0; ; n++ {
+		at, do, ok := w.agenda.Due(end)
+		if !ok {
 			break
 		}
-		e := heap.Pop(&w.queue).(event)
-		w.now = e.at
-		e.do()
+		if n > 1_000_000+1000*len(w.nodes) {
+			w.fail("events: no end of them")
+			w.agenda.Clear()
+			break
+		}
+		w.now = at
+		do()
 	}
 	w.now = end
 }

@@ -65,7 +65,7 @@ type Result struct {
 // world is everything that a run consists of.
 type world struct {
 	config  Config
-	loop    loop
+	loop    *loop
 	rand    *rand.Rand
 	net     *network
 	hosts   []host
@@ -127,8 +127,8 @@ func Run(c Config) Result {
 
 func newWorld(c Config) *world {
 	r := rand.New(rand.NewPCG(c.Seed, uint64(c.Nodes))) //nolint:gosec // as in newNode
-	w := &world{config: c, rand: r}
-	w.net = &network{loop: &w.loop, rand: w.rand, cut: map[path]int{}, lossy: map[path]int{}}
+	w := &world{config: c, rand: r, loop: newLoop()}
+	w.net = &network{loop: w.loop, rand: w.rand, cut: map[path]int{}, lossy: map[path]int{}}
 	w.net.bound = map[netip.AddrPort]*process{}
 	w.net.latency = c.Latency
 	if c.Latency == 0 {
