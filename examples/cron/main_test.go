@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/examples/internal/local"
 )
 
 // run is one run of the job.
@@ -51,7 +51,7 @@ func TestCronRunsTheJobOnOneNodeAtATime(t *testing.T) {
 // stop[i] tells node i to end.
 func startAll(t *testing.T, m espial.Mode, runs chan<- run) (stop []context.CancelFunc) {
 	t.Helper()
-	c := config(t)
+	c := local.Config(t, "cron")
 	c.Election = m
 	var nodes sync.WaitGroup
 	for i := range 3 {
@@ -97,31 +97,4 @@ func alone(t *testing.T, runs <-chan run) (last run) {
 		}
 	}
 	return last
-}
-
-// config returns settings that keep packets on this host, in a multicast group of their own.
-func config(t *testing.T) espial.Config {
-	t.Helper()
-	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pc.Close()
-	ifs, err := net.Interfaces()
-	if err != nil {
-		t.Fatal(err)
-	}
-	loopback := ""
-	for _, i := range ifs {
-		if i.Flags&net.FlagLoopback != 0 && i.Flags&net.FlagUp != 0 {
-			loopback = i.Name
-		}
-	}
-	return espial.Config{
-		Cluster: "cron", Listen: "127.0.0.1:0",
-		Multicast: espial.Multicast{
-			Interface: loopback,
-			Group:     fmt.Sprint("239.255.77.82:", pc.LocalAddr().(*net.UDPAddr).Port),
-		},
-	}
 }

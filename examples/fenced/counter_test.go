@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/examples/internal/local"
 )
 
 func TestCounterKeepsTheHighestToken(t *testing.T) {
@@ -95,7 +95,7 @@ func TestLateWriteOfAFormerLeaderIsRefused(t *testing.T) {
 // first leader left it.
 func TestFencedCountsOnUnderTheNextLeader(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "count.db")
-	c := config(t)
+	c := local.Config(t, "fenced")
 	c.Election = espial.Quorum(1) // one at a time here
 	last := 0
 	for i := range 2 {
@@ -137,7 +137,8 @@ func newCounter(t *testing.T) *counter {
 // startNodes starts three nodes, which send their terms to terms.
 func startNodes(t *testing.T, terms chan<- *espial.Term) []*espial.Node {
 	t.Helper()
-	c := config(t)
+	c := local.Config(t, "fenced")
+	c.Election = espial.Quorum(3)
 	ctx, cancel := context.WithCancel(t.Context())
 	var loops sync.WaitGroup
 	var nodes []*espial.Node
@@ -205,31 +206,4 @@ func wait(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-// config returns settings that keep packets on this host, in a multicast group of their own.
-func config(t *testing.T) espial.Config {
-	t.Helper()
-	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pc.Close()
-	ifs, err := net.Interfaces()
-	if err != nil {
-		t.Fatal(err)
-	}
-	loopback := ""
-	for _, i := range ifs {
-		if i.Flags&net.FlagLoopback != 0 && i.Flags&net.FlagUp != 0 {
-			loopback = i.Name
-		}
-	}
-	return espial.Config{
-		Cluster: "fenced", Election: espial.Quorum(3), Listen: "127.0.0.1:0",
-		Multicast: espial.Multicast{
-			Interface: loopback,
-			Group:     fmt.Sprint("239.255.77.82:", pc.LocalAddr().(*net.UDPAddr).Port),
-		},
-	}
 }
