@@ -131,6 +131,8 @@ func unfit(flagType string) string {
 		return "is no list of whole numbers such as 4,16"
 	case "int":
 		return "is no whole number"
+	case "float64":
+		return "is no number"
 	}
 	return "cannot be understood"
 }

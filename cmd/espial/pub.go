@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -21,9 +22,8 @@ const stdinMax = 64 << 20
 
 // publication is what espial pub publishes, and how.
 type publication struct {
+	series
 	topic   string
-	codec   codec.ID
-	data    []byte        // encoded
 	to      string        // as espial.ParseTarget takes it
 	acks    int           // members that have to confirm it; 0 for none
 	handled bool          // and to handle it, not only to have it
@@ -42,6 +42,15 @@ func (e encoded) ID() codec.ID { return e.id }
 
 // flags adds the flags of a publication.
 func (p *publication) flags(fs *pflag.FlagSet) {
+	fs.BoolVar(&p.array, "args", false, "publish what follows TOPIC as one JSON array of strings")
+	fs.StringVar(&p.codec, "codec", "",
+		"publish in the codec `NAME`: json, raw, cbor, msgpack or bson\n"+
+			"(default json if the data is JSON, else raw)")
+	fs.BoolVar(&p.lines, "lines", false, "publish each line of standard input as an event, as it comes")
+	fs.IntVar(&p.count, "count", 1, "publish the event `N` times")
+	fs.Float64Var(&p.rate, "rate", math.Inf(1), "with --lines or --count: publish at most `N` events\n"+
+		"a second, evenly spaced; 0.1 is one in ten seconds")
+	fs.Lookup("rate").DefValue = "unlimited"
 	fs.StringVar(&p.to, "to", targetAll, "publish to `TARGET`: all, others, leader, a node name or pattern\n"+
 		"(db-*), an ID, or KEY=VALUE of the metadata; one:TARGET is one of\nthose in turn")
 	fs.IntVar(&p.acks, "wait-acks", 0, "wait until `N` members have the event in the queue of a subscription")
@@ -75,7 +84,7 @@ func (p *publication) check() error {
 	if _, err := p.target(); err != nil {
 		return usagef("--to: %s", strings.TrimPrefix(err.Error(), "espial: "))
 	}
-	return nil
+	return p.series.check()
 }
 
 // target returns the target that the flags mean.
@@ -100,6 +109,8 @@ func newPubCommand() *cobra.Command {
 		Short: "Publish an event",
 		Long: `Publish an event to every member of the cluster, or to those that --to names.
 Without DATA, or with -, the data is read from standard input up to its end.
+With --lines each line of it is an event, published as it comes; --count
+publishes one event several times, and --rate says how often at most.
 
 Data that is JSON is published as JSON, any other data as raw bytes, byte for
 byte. --codec says it: json refuses what is none, raw publishes JSON as bytes,
@@ -111,82 +122,58 @@ join the cluster for the moment: wait until the other members are met,
 publish, and leave when they have taken the event. Exit code 1 says that
 nobody was there, that some may lack it, or that fewer than --wait-acks have
 confirmed it. A running node that is alone takes the event for its own
-subscribers, with a warning.`,
+subscribers, with a warning. Of several events the first that fails is the
+last, and the error says which it was.`,
 		Example: `  espial pub orders.placed '{"ID":"7"}'
   espial pub --codec cbor sensors.kitchen '{"celsius":21.5}'
   espial pub --args jobs.resize photo.jpg 800 600
-  espial pub --to role=db --wait-acks 2 --handled backup.now`,
+  espial pub --to role=db --wait-acks 2 --handled backup.now
+  tail -f app.log | espial pub --lines --rate 100 logs.app`,
 		Args: wants("TOPIC", "DATA…"),
 	}
-	asJSON := jsonFlag(cmd, "what was published as one JSON object")
-	asArgs := cmd.Flags().Bool("args", false, "publish what follows TOPIC as one JSON array of strings")
-	as := cmd.Flags().String("codec", "",
-		"publish in the codec `NAME`: json, raw, cbor, msgpack or bson\n"+
-			"(default json if the data is JSON, else raw)")
+	asJSON := jsonFlag(cmd, "what was published as one JSON object a line")
 	p.flags(cmd.Flags())
 	q.check = func(args []string) error {
-		if !*asArgs && len(args) > 2 { //nolint:mnd // TOPIC and DATA
-			return usagef("pub takes one DATA, not %d; quote it, or publish an array with --args",
-				len(args)-1)
-		}
+		p.topic, p.data = args[0], args[1:]
 		return p.check()
 	}
-	q.command(cmd, func(cmd *cobra.Command, args []string, n *control.Node) (err error) {
-		p.topic = args[0]
-		if p.data, err = payload(cmd.Context(), args[1:], *asArgs, cmd.InOrStdin()); err != nil {
-			return err
+	q.command(cmd, func(cmd *cobra.Command, _ []string, n *control.Node) error {
+		p.sent = func(event) error { return nil }
+		if *asJSON {
+			p.sent = func(e event) error { return p.print(cmd.OutOrStdout(), e) }
 		}
-		if p.codec, p.data, err = encodePayload(*as, p.data); err != nil {
+		if err := p.open(cmd.Context(), cmd.InOrStdin()); err != nil {
 			return err
 		}
 		if n != nil {
-			err = q.publishVia(cmd.Context(), n, p)
-		} else {
-			err = q.publish(cmd.Context(), p)
+			return q.publishVia(cmd.Context(), n, p)
 		}
-		if err != nil || !*asJSON {
-			return err
-		}
-		return printer{cmd.OutOrStdout(), true}.print(struct {
-			Topic string   `json:"topic"`
-			Bytes int      `json:"bytes"`
-			Codec codec.ID `json:"codec"`
-		}{p.topic, len(p.data), p.codec}, "")
+		return q.publish(cmd.Context(), p)
 	})
 	return cmd
 }
 
-// payload returns the data to publish. While it reads standard input an interrupt ends it.
-func payload(ctx context.Context, args []string, asArgs bool, in io.Reader) ([]byte, error) {
-	switch {
-	case asArgs:
-		return json.Marshal(append([]string{}, args...))
-	case len(args) > 0 && args[0] != "-":
-		return []byte(args[0]), nil
-	}
-	var data []byte
-	err := orEnd(ctx, func() (err error) {
-		data, err = io.ReadAll(io.LimitReader(in, stdinMax+1))
-		return err
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case len(data) > stdinMax:
-		return nil, usagef("standard input has more than %d bytes, the most that an event can have", stdinMax)
-	}
-	return data, nil
+// print prints one event that was published.
+func (p *publication) print(w io.Writer, e event) error {
+	return printer{w, true}.print(struct {
+		Topic string   `json:"topic"`
+		Bytes int      `json:"bytes"`
+		Codec codec.ID `json:"codec"`
+	}{p.topic, len(e.data), e.codec}, "")
 }
 
 // publishVia lets a running node publish.
 func (q *question) publishVia(ctx context.Context, n *control.Node, p *publication) error {
-	_, err := collect(ctx, n, "pub", map[string]any{
-		"topic": p.topic, "data": p.data, "codec": p.codec, "to": p.to,
-		"acks": p.acks, "handled": p.handled, "timeout_ms": p.timeout.Milliseconds(),
+	err := p.each(ctx, func(e event) error {
+		_, err := collect(ctx, n, "pub", map[string]any{
+			"topic": p.topic, "data": e.data, "codec": e.codec, "to": p.to,
+			"acks": p.acks, "handled": p.handled, "timeout_ms": p.timeout.Milliseconds(),
+		})
+		if answer, ok := errors.AsType[*control.Error](err); ok && answer.Code == codeTooLarge {
+			return usagef("the data has %d bytes: %s", len(e.data), answer.Text)
+		}
+		return err
 	})
-	if e, ok := errors.AsType[*control.Error](err); ok && e.Code == codeTooLarge {
-		return usagef("the data has %d bytes: %s", len(p.data), e.Text)
-	}
 	if err != nil || p.to != targetAll {
 		return err
 	}
@@ -211,12 +198,16 @@ func (q *question) publish(ctx context.Context, p *publication) error {
 	if err != nil {
 		return err
 	}
-	// Also where nobody is there, since a bad topic is to be reported first.
-	err = p.send(ctx, n)
-	switch {
-	case members == 0 && (err == nil || asFailure(err).code == codeNo):
-		return nof("the event reached nobody: no member of %q answered within %v (--wait)", q.cluster, p.wait)
-	case err != nil:
+	err = p.each(ctx, func(e event) error {
+		// Also where nobody is there, since a bad topic is to be reported first.
+		err := p.send(ctx, n, e)
+		if others(n) == 0 && (err == nil || asFailure(err).code == codeNo) {
+			return nof("the event reached nobody: no member of %q answered within %v (--wait)",
+				q.cluster, p.wait)
+		}
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	leave, cancel := context.WithTimeout(ctx, leaveMax)
@@ -231,7 +222,7 @@ func (q *question) publish(ctx context.Context, p *publication) error {
 }
 
 // send publishes by a node for the moment.
-func (p *publication) send(ctx context.Context, n *espial.Node) error {
+func (p *publication) send(ctx context.Context, n *espial.Node, e event) error {
 	to, err := p.target()
 	if err != nil {
 		return err
@@ -241,6 +232,6 @@ func (p *publication) send(ctx context.Context, n *espial.Node) error {
 		ctx, cancel = context.WithTimeout(ctx, p.timeout)
 		defer cancel()
 	}
-	topic := espial.NewTopic[[]byte](p.topic).WithCodec(encoded{id: p.codec})
-	return topic.Publish(ctx, n, p.data, to)
+	topic := espial.NewTopic[[]byte](p.topic).WithCodec(encoded{id: e.codec})
+	return topic.Publish(ctx, n, e.data, to)
 }

@@ -178,7 +178,7 @@ func TestExitCodes(t *testing.T) {
 
 func TestPayloadIsBounded(t *testing.T) {
 	long := bytes.NewReader(make([]byte, stdinMax+1))
-	if _, err := payload(t.Context(), nil, false, long); err == nil || asFailure(err).code != codeUsage {
+	if _, err := (&series{}).payload(t.Context(), long); err == nil || asFailure(err).code != codeUsage {
 		t.Errorf("payload of %d bytes returned %v, want a usage error", stdinMax+1, err)
 	}
 }
@@ -189,7 +189,7 @@ func TestAnInterruptIsHeardWhileNothingIsTyped(t *testing.T) {
 	defer out.Close()
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()
-	if _, err := payload(ctx, nil, false, in); !errors.Is(err, context.Canceled) {
+	if _, err := (&series{}).payload(ctx, in); !errors.Is(err, context.Canceled) {
 		t.Errorf("payload returns %v, want %v", err, context.Canceled)
 	}
 }
