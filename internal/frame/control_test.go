@@ -36,6 +36,14 @@ func TestDecodeRefuses(t *testing.T) {
 			"a host of 256 bytes", frame.TypeHello,
 			hello("0000000000000001", "00 8002"+strings.Repeat("61", 256)+"0000 00"), frame.ErrTooLarge,
 		},
+		{
+			"on demand twice", frame.TypeHello,
+			hello("0000000000000001", "00 00 0000 00 0800 0800"), frame.ErrMalformed,
+		},
+		{
+			"on demand with a value", frame.TypeHello,
+			hello("0000000000000001", "00 00 0000 00 0801 01"), frame.ErrMalformed,
+		},
 		{"a length that is not in its shortest form", frame.TypeReject, "8000 00", frame.ErrMalformed},
 		{"a length of eleven bytes", frame.TypeReject, strings.Repeat("ff", 11), frame.ErrMalformed},
 		{"a length of 2^64-1", frame.TypeReject, "ffffffffffffffffff01", frame.ErrTooLarge},

@@ -49,7 +49,15 @@ type Hello struct {
 
 	// Meta is the sender's metadata within [MetaMax] and [MetaPairsMax]; nil for none.
 	Meta map[string]string
+
+	// OnDemand reports that the sender dials for what the two have to say to each other
+	// alone: the link makes no peers of them.
+	OnDemand bool
 }
+
+// tagOnDemand is the tag of the field, without a value, that says [Hello.OnDemand]. Who
+// does not know it takes the link for a peer's, which costs a place among the peers.
+const tagOnDemand = 8
 
 // Type returns [TypeHello].
 func (Hello) Type() Type { return TypeHello }
@@ -66,6 +74,9 @@ func (h Hello) Append(dst []byte) []byte {
 	dst = appendStr(dst, h.Host)
 	dst = binary.BigEndian.AppendUint16(dst, h.Port)
 	dst = appendMeta(dst, h.Meta)
+	if h.OnDemand {
+		dst = AppendField(dst, tagOnDemand, nil)
+	}
 	Seal(dst[start:])
 	return dst
 }
@@ -82,6 +93,16 @@ func decodeHello(r *reader) Hello {
 	h.Host = r.str("host", HostMax)
 	h.Port = r.u16()
 	h.Meta = r.meta()
-	r.fields()
+	for len(r.b) > 0 {
+		switch tag, value := r.field(); tag {
+		case tagOnDemand:
+			if h.OnDemand || len(value) > 0 {
+				r.fail(ErrMalformed, "on demand twice, or with a value")
+			}
+			h.OnDemand = true
+		default:
+			r.unknown(tag)
+		}
+	}
 	return h
 }
