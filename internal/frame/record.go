@@ -38,6 +38,10 @@ const (
 
 	// ineligible is the bit of the flags that stands for [Record.Ineligible].
 	ineligible = 1
+
+	// tagLinks is the field of [Record.Links]. A node that does not know it takes the
+	// sender for one without a limit, and is told `full` where there is no room.
+	tagLinks = 2
 )
 
 // ErrUnsigned reports a [Record] that was neither signed nor decoded.
@@ -90,6 +94,9 @@ type Record struct {
 
 	// Rings is the number of hash rings that the node keeps neighbours on.
 	Rings uint8
+
+	// Links is how many links the node takes at most; 0 for no limit of its own.
+	Links uint16
 
 	// Ineligible keeps the node from being elected.
 	Ineligible bool
@@ -174,7 +181,11 @@ func (r *Record) appendBody(dst []byte) []byte {
 	dst = append(dst, r.Rings)
 	dst = appendFlag(dst, r.Ineligible) // bit 0 of the flags
 	dst = appendMeta(dst, r.Meta)
-	return binary.AppendUvarint(dst, 0) // no fields
+	var fields []byte
+	if r.Links > 0 {
+		fields = AppendField(nil, tagLinks, binary.BigEndian.AppendUint16(nil, r.Links))
+	}
+	return appendStr(dst, fields)
 }
 
 // decodeRecord reads a record and its signature. Public and the signature alias the
@@ -199,10 +210,26 @@ func decodeRecord(r *reader) (rec Record, sig []byte) {
 	rec.Ineligible = r.u8()&ineligible != 0 // other bits are for later protocols
 	rec.Meta = r.meta()
 	fields := reader{b: r.bytes("fields", RecordMax)}
-	if fields.fields(); fields.err != nil {
+	if rec.Links = fields.links(); fields.err != nil {
 		r.fail(fields.err, "%s", fields.why)
 	}
 	return rec, r.bytes("signature", SignatureMax)
+}
+
+// links reads the fields of a record for how many links its node takes; 0 if none says so.
+func (r *reader) links() (n uint16) {
+	for len(r.b) > 0 {
+		tag, value := r.field()
+		switch {
+		case tag != tagLinks:
+			r.unknown(tag)
+		case len(value) != 2 || value[0]|value[1] == 0:
+			r.fail(ErrMalformed, "a limit of links of %x", value)
+		default:
+			n = binary.BigEndian.Uint16(value)
+		}
+	}
+	return n
 }
 
 // addrs reads the addresses of a record; none are nil.

@@ -167,6 +167,8 @@ func TestRecordLimits(t *testing.T) {
 		{"the highest version", func(r *frame.Record) { r.Version = math.MaxUint64 }, frame.ErrMalformed},
 		{"the version below it", func(r *frame.Record) { r.Version = math.MaxUint64 - 1 }, nil},
 		{"state 2", func(r *frame.Record) { r.State = 2 }, frame.ErrMalformed},
+		{"one link at most", func(r *frame.Record) { r.Links = 1 }, nil},
+		{"the highest limit of links", func(r *frame.Record) { r.Links = math.MaxUint16 }, nil},
 		{
 			"everything at its limit", func(r *frame.Record) {
 				r.Name, r.Host = strings.Repeat("n", 63), strings.Repeat("h", 255)
@@ -225,6 +227,8 @@ func TestDecodeRecordRefuses(t *testing.T) {
 		{"a byte behind the signature", "01" + key + rest + "00 00 00", frame.ErrMalformed},
 		{"a critical field", "01" + key + rest + "02 0100 00", frame.ErrCritical},
 		{"a field that leaves its section", "01" + key + rest + "02 0201 00", frame.ErrMalformed},
+		{"a limit of no links", "01" + key + rest + "04 0202 0000 00", frame.ErrMalformed},
+		{"a limit of links of one byte", "01" + key + rest + "03 0201 05 00", frame.ErrMalformed},
 		{"2^64-1 addresses", "01" + key + "0000000000000001 0000000000000000 00 00 00 ffffffffffffffffff01", frame.ErrTooLarge},
 		{"20 KiB and a byte", strings.Repeat("01", frame.RecordMax+1), frame.ErrTooLarge},
 	}
@@ -241,7 +245,7 @@ func TestDecodeRecordRefuses(t *testing.T) {
 // as it goes and forwarded whole.
 func TestRecordOfALaterProtocol(t *testing.T) {
 	raw := unhex(t, `01 00 0000000000000001 0000000000000005 00 01 61 00 00 0000000000000002 00
-		81 00 04 02 02 abcd 00`)
+		81 00 04 04 02 abcd 00`)
 	got, err := frame.DecodeRecord(raw)
 	if err != nil {
 		t.Fatal(err)
@@ -262,7 +266,7 @@ func TestRecordRoundTrip(t *testing.T) {
 			Name:        rapid.StringN(0, -1, frame.NameMax).Draw(t, "name"),
 			Host:        rapid.StringN(0, -1, frame.HostMax).Draw(t, "host"),
 			Join:        rapid.Uint64().Draw(t, "join"), Rings: rapid.Uint8().Draw(t, "rings"),
-			Ineligible: rapid.Bool().Draw(t, "ineligible"), Meta: drawMeta(t),
+			Links: rapid.Uint16().Draw(t, "links"), Ineligible: rapid.Bool().Draw(t, "ineligible"), Meta: drawMeta(t),
 		}
 		for range rapid.IntRange(0, frame.AddrsMax).Draw(t, "addresses") {
 			want.Addrs = append(want.Addrs, frame.Addr{

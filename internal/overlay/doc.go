@@ -25,15 +25,16 @@
 //	rank       who                                              gives way
 //	ring 0     successor and predecessor, which connect all     never
 //	pinned     whom the user named                              to ring 0
-//	rings 1-3  successor and predecessor on each                to those above, the last ring first
+//	newcomer   who is no member yet                             to those above
+//	rings 1-3  successor and predecessor on each                likewise, the last ring first
 //	mesh       everybody, up to FullMeshMax members             likewise
 //	filling    further successors on ring 0, up to MinPeers     likewise
 //	guest      who wants this node and is not wanted by it      to all that this node wants
 //	surplus    what this node dialled and does not want now     to all
 //
 // A record states on how many rings its node is, because each ring needs two links: see
-// [Rings]. An edge exists where both ends are on the ring. In a full mesh a member whose
-// rings leave room for fewer links than that takes has its neighbours alone.
+// [Rings]. An edge exists where both ends are on the ring. It states besides how many links
+// the node takes at most: in a full mesh one that takes fewer has its neighbours alone.
 //
 // What a node wants itself is never more than MaxPeers. What others want of it is
 // accepted while there is room. At MaxPeers a link that this node wants is accepted all
@@ -41,6 +42,11 @@
 // Both ends of an edge of a ring want it, but where pinned peers take the room of rings 1
 // to 3; so the edges come up in the end whatever stood in their way, and ring 0 alone
 // connects all.
+//
+// A newcomer is worth a moment without a neighbour, else a cluster whose nodes all have as
+// many links as they may would take nobody in. As soon as it is a member it is a guest at
+// most, and whose place it had returns. A node that is on ring 0 alone, with two links,
+// gives one of them for that, to one newcomer at a time.
 //
 // # Repair
 //

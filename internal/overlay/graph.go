@@ -21,7 +21,7 @@ type Graph struct {
 func (g Graph) Neighbours(i int) []uint32 { return g.ends[g.starts[i]:g.starts[i+1]] }
 
 // Graph returns the overlay of v, where up to mesh members everybody is linked with
-// everybody whose rings leave room for that.
+// everybody who takes so many links.
 func (v *View) Graph(mesh int) Graph {
 	var (
 		n     = len(v.ids)
@@ -65,15 +65,15 @@ func (v *View) Graph(mesh int) Graph {
 	return g
 }
 
-// everybody appends all with whom a member is linked in a full mesh: those that have room
-// for it, if it has room itself.
+// everybody appends all with whom a member is linked in a full mesh: those that take so
+// many links, if it does itself.
 func (v *View) everybody(dst []uint32, u uint32) []uint32 {
 	others := len(v.ids) - 1
-	if v.room(u) < others {
+	if int(v.links[u]) < others {
 		return dst
 	}
 	for o := range uint32(len(v.ids)) {
-		if o != u && v.room(o) >= others {
+		if o != u && int(v.links[o]) >= others {
 			dst = append(dst, o)
 		}
 	}

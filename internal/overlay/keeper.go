@@ -78,6 +78,8 @@ type Keeper struct {
 	max  int // links to have at most
 	mesh int // members up to which all are linked
 
+	still bool // the caller dials
+
 	view *View
 	me   uint32 // this node in view; absent if it is not
 	ties []*tie // sorted by ID
@@ -107,6 +109,8 @@ type tie struct {
 	admitted bool      // a handshake is under way
 	until    time.Time // when that has taken too long
 
+	spared time.Time // it gave its place to a newcomer, and is not dialled before
+
 	passed   bool // it cannot be reached, so others are in its place
 	failures int
 	retry    time.Time
@@ -128,6 +132,16 @@ func New(c Config) *Keeper {
 		self: c.Self, min: min(c.MinPeers, c.MaxPeers), max: c.MaxPeers, mesh: c.FullMeshMax,
 		view: new(View), me: absent,
 	}
+}
+
+// Still says whether the caller reaches the members by itself, so that there is nothing to
+// dial.
+func (k *Keeper) Still(still bool) { k.still, k.dirty = still, true }
+
+// Wants reports whether this node wants a link with id, or would if it could be reached.
+func (k *Keeper) Wants(id ident.NodeID) bool {
+	u := k.view.member(id)
+	return u != absent && (has(k.wants, u) || has(k.seeks, u))
 }
 
 // View replaces the view. One without this node wants no links.
@@ -160,8 +174,9 @@ func (k *Keeper) pin(id ident.NodeID, pinned bool) {
 // place is kept for id until then, at most for [Patience].
 //
 // There is room where MaxPeers is not reached, for a neighbour that this node wants
-// always, and for anybody else in the place of a link that this node does not need: the
-// next Tick after Up closes what is over MaxPeers.
+// always, for who is no member yet in the place of any but the neighbours on ring 0, and
+// for anybody else in the place of a link that this node does not need: the next Tick
+// after Up closes what is over MaxPeers.
 func (k *Keeper) Admit(now time.Time, id ident.NodeID) bool {
 	if id == k.self || id.IsZero() {
 		return false
@@ -174,7 +189,8 @@ func (k *Keeper) Admit(now time.Time, id ident.NodeID) bool {
 	}
 	t.sought, t.admitted = false, false
 	k.decide()
-	if !has(k.wants, t.member) && k.used() >= k.max && !k.spare() {
+	enters := t.member == absent && k.enters()
+	if !has(k.wants, t.member) && k.used() >= k.max && !k.spare() && !enters {
 		return false
 	}
 	t.admitted, t.until = true, now.Add(Patience)
@@ -194,6 +210,20 @@ func (k *Keeper) used() (n int) {
 // spare reports whether there is a link that this node keeps for nothing.
 func (k *Keeper) spare() bool {
 	return slices.ContainsFunc(k.ties, func(t *tie) bool { return t.linked && t.rank == surplus })
+}
+
+// enters reports whether there is a link that gives way to a newcomer.
+func (k *Keeper) enters() bool {
+	kept, newcomers := 0, 0
+	for _, t := range k.ties {
+		if t.admitted || t.linked && t.rank < far {
+			kept++
+			if t.member == absent {
+				newcomers++
+			}
+		}
+	}
+	return kept < k.max || k.max == 2 && newcomers == 0
 }
 
 // Up reports that the link with id is up, and whether this node dialled it. A link that
@@ -278,13 +308,15 @@ func (k *Keeper) Peers() []ident.NodeID {
 // asked for.
 func (k *Keeper) Graph() Graph {
 	if !k.graphed {
-		k.graph, k.graphed = k.view.Graph(k.full()), true
+		k.graph, k.graphed = k.view.Graph(k.mesh), true
 	}
 	return k.graph
 }
 
-// full returns up to how many members this node is linked with everybody: no more than
-// it may have links.
+// Complete reports whether the mesh of the view is complete: see [View.Complete].
+func (k *Keeper) Complete() bool { return k.view.Complete(k.mesh) }
+
+// full returns up to how many members this node can be linked with everybody.
 func (k *Keeper) full() int { return min(k.mesh, k.max+1) }
 
 // tie returns what goes on with id, nothing at first.

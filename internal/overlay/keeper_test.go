@@ -210,10 +210,6 @@ func TestAdmit(t *testing.T) {
 	t.Run("the pair that is linked may always renew", func(t *testing.T) {
 		begin(t).up("ln").guest("abc").admit("a").guest("a").to(60_000).want("0 yes to a")
 	})
-	t.Run("somebody who is not a member yet is a guest", func(t *testing.T) {
-		s := begin(t).up("ln").guest("ab").admit("zy").want("0 yes to z", "0 no to y")
-		s.guest("z").to(60_000).want()
-	})
 	t.Run("nobody is linked with itself", func(t *testing.T) { begin(t).admit("m").up("m").want("0 no to m") })
 	t.Run("the zero ID is nobody", func(t *testing.T) {
 		k := overlay.New(five)
@@ -228,6 +224,50 @@ func TestAdmit(t *testing.T) {
 			t.Errorf("peers = %v, want none", p)
 		}
 	})
+}
+
+// TestNewcomers: without them a cluster of nodes that all have as many links as they may
+// would take nobody in.
+func TestNewcomers(t *testing.T) {
+	t.Run("who is no member yet takes the place of a guest, and is one when it is", func(t *testing.T) {
+		s := newScript(t, overlay.Config{MaxPeers: 5}, "abcdklnop").up("ln").guest("abc").forget()
+		s.admit("z").guest("z").want("0 yes to z", "0 close c full")
+		s.join("z", 2).to(60_000).admit("d").want("60000 no to d")
+	})
+	t.Run("or of a neighbour on another ring, which returns", func(t *testing.T) {
+		s := newRings(t, overlay.Config{MaxPeers: 4, FullMeshMax: 1}, "mm", "la", "nb", "cl", "dn", "ez").up("lncd").forget()
+		s.admit("z").guest("z").want("0 yes to z", "0 close d full")
+		s.join("z", 1).to(999).want().to(1000).want("1000 dial d").up("d").want("1000 close z full")
+	})
+	t.Run("but of none on ring 0", func(t *testing.T) {
+		newScript(t, three, "jklnop").up("ln").admit("z").guest("z").admit("y").forget().
+			admit("y").want("0 no to y")
+	})
+	t.Run("unless there is no other, and one at a time", func(t *testing.T) {
+		s := newScript(t, two, "jklnop").up("ln").forget()
+		s.admit("zy").guest("z").want("0 yes to z", "0 no to y", "0 close n full")
+		s.join("z", 1).to(1000).want("1000 dial n").up("n").want("1000 close z full")
+	})
+}
+
+// TestStill: a caller that dials by itself hears of what is to be closed alone.
+func TestStill(t *testing.T) {
+	s := newScript(t, three, "").forget()
+	s.k.Still(true)
+	s.join("jklnop", 1).up("ln").guest("kj").admit("z").guest("z").
+		want("0 close k full", "0 yes to z", "0 close j full")
+	s.down("l", overlay.Lost).want()
+	s.k.Still(false)
+	s.tick().want("0 dial l")
+}
+
+func TestWants(t *testing.T) {
+	s := newScript(t, two, "jklnop").up("l").failed("n")
+	for who, want := range map[string]bool{"l": true, "n": true, "o": true, "p": false, "m": false, "z": false} {
+		if got := s.k.Wants(name(who)); got != want {
+			t.Errorf("Wants(%s) = %t, want %t", who, got, want)
+		}
+	}
 }
 
 func TestPin(t *testing.T) {

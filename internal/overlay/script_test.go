@@ -30,9 +30,17 @@ func letter(id ident.NodeID) string { return string(id[0]) }
 // order on each ring.
 func list(letters string, rings uint8) (all []overlay.Member) {
 	for _, c := range letters {
-		all = append(all, overlay.Member{ID: name(string(c)), Rings: rings})
+		all = append(all, overlay.Member{ID: name(string(c)), Rings: rings, Links: links(rings)})
 	}
 	return all
+}
+
+// links is how few links a node with so many rings may take: 0, no limit, for all rings.
+func links(rings uint8) uint16 {
+	if rings >= overlay.RingsMax {
+		return 0
+	}
+	return 2 * uint16(max(rings, 1))
 }
 
 // script runs one Keeper, that of node m, and notes what it does. Every call of it is
@@ -63,7 +71,7 @@ func newRings(t *testing.T, c overlay.Config, members ...string) *script {
 	var all []overlay.Member
 	for _, m := range members {
 		s.ids[m[:1]] = name(m)
-		all = append(all, overlay.Member{ID: name(m), Rings: uint8(len(m))})
+		all = append(all, overlay.Member{ID: name(m), Rings: uint8(len(m)), Links: links(uint8(len(m)))})
 	}
 	c.Self = all[0].ID
 	s.k = overlay.New(c)

@@ -17,7 +17,7 @@ func (k *Keeper) Tick(now time.Time) []Action {
 		k.expire(now)
 		k.decide()
 		before := len(acts)
-		acts = k.retire(now, k.yield(acts))
+		acts = k.retire(now, k.yield(now, acts))
 		if len(acts) == before {
 			break
 		}
@@ -49,8 +49,9 @@ func (k *Keeper) expire(now time.Time) {
 }
 
 // yield closes what is over MaxPeers: what this node does not need, then what it needs
-// least, and of that the youngest. What it wants is never over MaxPeers.
-func (k *Keeper) yield(acts []Action) []Action {
+// least, and of that the youngest. What it wants is over MaxPeers where a newcomer has a
+// place, which has that moment.
+func (k *Keeper) yield(now time.Time, acts []Action) []Action {
 	for {
 		var worst *tie
 		links := 0
@@ -66,6 +67,9 @@ func (k *Keeper) yield(acts []Action) []Action {
 			return acts
 		}
 		k.drop(worst)
+		if worst.rank < guest {
+			worst.spared = now.Add(RetryMin)
+		}
 		acts = append(acts, Close{ID: worst.id, Why: Full})
 	}
 }
@@ -100,9 +104,16 @@ func (k *Keeper) retire(now time.Time, acts []Action) []Action {
 
 // seek dials who is wanted and has no link, and who is passed over and is due.
 func (k *Keeper) seek(now time.Time, acts []Action) []Action {
+	if k.still {
+		return acts
+	}
 	k.dials = k.dials[:0]
 	for _, w := range k.wants {
-		if t := k.get(k.view.ids[w.member]); t == nil || t.free() {
+		switch t := k.get(k.view.ids[w.member]); {
+		case t != nil && !t.free():
+		case t != nil && now.Before(t.spared):
+			k.wake(t.spared)
+		default:
 			k.dials = append(k.dials, w)
 		}
 	}
@@ -132,6 +143,6 @@ func (k *Keeper) prune(now time.Time) {
 			k.wake(t.retry)
 			return false
 		}
-		return t.free() && !t.pinned
+		return t.free() && !t.pinned && !now.Before(t.spared)
 	})
 }

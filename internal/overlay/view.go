@@ -19,6 +19,10 @@ type Member struct {
 	// Rings is the number of rings that its record states. A number outside 1 to
 	// [RingsMax] counts as the nearest one inside.
 	Rings uint8
+
+	// Links is how many links its record says that it takes at most. 0, which is no limit,
+	// and more than [LinksMax] count as that.
+	Links uint16
 }
 
 // View is the members as one node sees them at one moment, in the order of every ring.
@@ -26,6 +30,7 @@ type Member struct {
 type View struct {
 	ids   []ident.NodeID     // sorted: the order of ring 0, whose key is how they begin
 	rings []uint8            // of each member, 1 to RingsMax
+	links []uint16           // that each member takes at most, 1 to LinksMax
 	order [RingsMax][]uint32 // of the members on ring 1 and above: places in ids
 }
 
@@ -55,15 +60,20 @@ func (v *View) With(joined []Member, gone []ident.NodeID) *View {
 // absent is the place of who is not a member.
 const absent = ^uint32(0)
 
-// edits returns what is to change, sorted by ID, each ID once. Rings are in range, and 0
-// for those that go.
+// edits returns what is to change, sorted by ID, each ID once. Rings and links are in
+// range, and 0 for those that go.
 func edits(joined []Member, gone []ident.NodeID) []Member {
 	list := make([]Member, 0, len(gone)+len(joined))
 	for _, id := range gone {
 		list = append(list, Member{ID: id})
 	}
 	for _, m := range joined {
-		list = append(list, Member{ID: m.ID, Rings: min(max(m.Rings, 1), RingsMax)})
+		if m.Links == 0 {
+			m.Links = LinksMax
+		}
+		list = append(list, Member{
+			ID: m.ID, Rings: min(max(m.Rings, 1), RingsMax), Links: min(m.Links, LinksMax),
+		})
 	}
 	order := make([]uint32, len(list))
 	for i := range order {
@@ -85,11 +95,14 @@ func edits(joined []Member, gone []ident.NodeID) []Member {
 // and who is new to the rings.
 func (v *View) edit(list []Member) (w *View, to, fresh []uint32) {
 	size := len(v.ids) + len(list)
-	w = &View{ids: make([]ident.NodeID, 0, size), rings: make([]uint8, 0, size)}
+	w = &View{
+		ids: make([]ident.NodeID, 0, size), rings: make([]uint8, 0, size), links: make([]uint16, 0, size),
+	}
 	to = make([]uint32, 0, len(v.ids))
 	keep := func(end int) { // the members of v from where it is up to end
 		from, u := len(to), len(w.ids)
 		w.ids, w.rings = append(w.ids, v.ids[from:end]...), append(w.rings, v.rings[from:end]...)
+		w.links = append(w.links, v.links[from:end]...)
 		for range end - from {
 			to = append(to, uint32(u))
 			u++
@@ -98,7 +111,7 @@ func (v *View) edit(list []Member) (w *View, to, fresh []uint32) {
 	for _, m := range list {
 		i, here := slices.BinarySearchFunc(v.ids, m.ID, ident.NodeID.Compare)
 		keep(i)
-		if here && v.rings[i] == m.Rings {
+		if here && v.rings[i] == m.Rings && v.links[i] == m.Links {
 			continue
 		}
 		if here {
@@ -106,7 +119,7 @@ func (v *View) edit(list []Member) (w *View, to, fresh []uint32) {
 		}
 		if m.Rings > 0 {
 			fresh = append(fresh, uint32(len(w.ids)))
-			w.ids, w.rings = append(w.ids, m.ID), append(w.rings, m.Rings)
+			w.ids, w.rings, w.links = append(w.ids, m.ID), append(w.rings, m.Rings), append(w.links, m.Links)
 		}
 	}
 	keep(len(v.ids))
@@ -193,10 +206,9 @@ func (v *View) at(ring, place int) uint32 {
 	return v.order[ring][place]
 }
 
-// room returns how many links a member has room for, as far as its rings tell.
-func (v *View) room(u uint32) int {
-	if v.rings[u] == RingsMax {
-		return LinksMax
-	}
-	return 2 * int(v.rings[u])
+// Complete reports whether the mesh of the members is complete: there are at most mesh of
+// them, and each takes as many links as there are others. All nodes with one view agree.
+func (v *View) Complete(mesh int) bool {
+	others := len(v.ids) - 1
+	return len(v.ids) <= mesh && !slices.ContainsFunc(v.links, func(n uint16) bool { return int(n) < others })
 }

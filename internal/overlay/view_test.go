@@ -27,7 +27,7 @@ func edges(g overlay.Graph) (all []string) {
 
 func TestGraph(t *testing.T) {
 	member := func(letters string) overlay.Member {
-		return overlay.Member{ID: name(letters), Rings: uint8(len(letters))}
+		return overlay.Member{ID: name(letters), Rings: uint8(len(letters)), Links: links(uint8(len(letters)))}
 	}
 	tests := []struct {
 		name    string
@@ -53,11 +53,11 @@ func TestGraph(t *testing.T) {
 		{"a small cluster is a full mesh", 4, list("abcd", 4), []string{"ab", "ac", "ad", "bc", "bd", "cd"}},
 		{"one more is not", 4, list("abcde", 4), []string{"ab", "ae", "bc", "cd", "de"}},
 		{
-			"who states few rings is not in the mesh", 64, append(list("ab", 1), list("xyz", 4)...),
+			"who takes few links is not in the mesh", 64, append(list("ab", 1), list("xyz", 4)...),
 			[]string{"ab", "az", "bx", "xy", "xz", "yz"},
 		},
 		{
-			"unless they leave room for all", 64, append(list("a", 2), list("bxyz", 4)...),
+			"unless they are enough for all", 64, append(list("a", 2), list("bxyz", 4)...),
 			[]string{"ab", "ax", "ay", "az", "bx", "by", "bz", "xy", "xz", "yz"},
 		},
 		{"no rings count as one", 1, list("abcd", 0), []string{"ab", "ad", "bc", "cd"}},
@@ -69,6 +69,26 @@ func TestGraph(t *testing.T) {
 				t.Errorf("edges of %v = %v, want %v", tt.members, got, tt.want)
 			}
 		})
+	}
+}
+
+func TestComplete(t *testing.T) {
+	tests := []struct {
+		name    string
+		members []overlay.Member
+		want    bool
+	}{
+		{"nobody", nil, true},
+		{"alone", list("a", 1), true},
+		{"as many as may be", list("abcd", 4), true},
+		{"one more", list("abcde", 4), false},
+		{"one takes just enough links", append(list("abc", 4), overlay.Member{ID: name("x"), Links: 3}), true},
+		{"one takes too few", append(list("abc", 4), overlay.Member{ID: name("x"), Links: 2}), false},
+	}
+	for _, tt := range tests {
+		if got := overlay.NewView(tt.members).Complete(4); got != tt.want {
+			t.Errorf("%s: the mesh of %v is complete = %t, want %t", tt.name, tt.members, got, tt.want)
+		}
 	}
 }
 
@@ -101,7 +121,7 @@ func TestViewFollowsItsChanges(t *testing.T) {
 		var gone []ident.NodeID
 		for range r.IntN(4) {
 			m := pool[r.IntN(len(pool))]
-			m.Rings = uint8(r.IntN(6))
+			m.Rings, m.Links = uint8(r.IntN(6)), uint16(r.IntN(8))
 			joined = append(joined, m)
 		}
 		for range r.IntN(4) {

@@ -9,13 +9,15 @@ import (
 type rank uint8
 
 const (
-	near    rank = 0                  // the neighbours on ring 0, which alone connect all
-	pinned  rank = 1                  // whom the user named
-	far     rank = 2                  // the neighbours on ring 1; one more for each ring after it
-	mesh    rank = far + RingsMax - 1 // everybody, in a small cluster
-	filling rank = mesh + 1           // for MinPeers
-	guest   rank = filling + 1        // what the other end wants
-	surplus rank = guest + 1          // what this node dialled and does not want any more
+	door     rank = 0                  // a newcomer, where there is nothing but ring 0
+	near     rank = 1                  // the neighbours on ring 0, which alone connect all
+	pinned   rank = 2                  // whom the user named
+	newcomer rank = 3                  // who is no member yet
+	far      rank = 4                  // the neighbours on ring 1; one more for each ring after it
+	mesh     rank = far + RingsMax - 1 // everybody, in a small cluster
+	filling  rank = mesh + 1           // for MinPeers
+	guest    rank = filling + 1        // what the other end wants
+	surplus  rank = guest + 1          // what this node dialled and does not want any more
 )
 
 // tries is how many members that failed a node passes on its way to others to fill up
@@ -85,13 +87,11 @@ func (k *Keeper) asked() {
 
 // all wants everybody in a small cluster.
 func (k *Keeper) all() {
-	if k.view.Len() > k.full() || k.view.room(k.me) < k.view.Len()-1 {
+	if k.view.Len() > k.full() {
 		return
 	}
-	for u := range uint32(k.view.Len()) {
-		if u != k.me && k.view.room(u) >= k.view.Len()-1 {
-			k.consider(u, mesh)
-		}
+	for _, u := range k.view.everybody(nil, k.me) {
+		k.consider(u, mesh)
 	}
 }
 
@@ -153,10 +153,14 @@ func (k *Keeper) judge() {
 			t.rank = k.wants[i].rank
 		case t.pinned && t.member == absent:
 			t.rank = pinned
-		case t.dialed && t.member != absent:
+		case t.member == absent && k.max == 2:
+			t.rank = door
+		case t.member == absent:
+			t.rank = newcomer // the core closes it if it does not become a member
+		case t.dialed:
 			t.rank = surplus
 		default:
-			t.rank = guest // the core closes it if it does not become a member
+			t.rank = guest
 		}
 		t.filling = t.rank == filling
 	}

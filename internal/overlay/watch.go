@@ -19,7 +19,7 @@ func (k *Keeper) Watchers(dst []ident.NodeID, id ident.NodeID) []ident.NodeID {
 	if u == absent {
 		return dst
 	}
-	return k.names(dst, k.view.watchers(nil, u, k.full()))
+	return k.names(dst, k.view.watchers(nil, u, k.mesh))
 }
 
 // Watched appends whom this node is to probe: those of whom it is a watcher.
@@ -27,8 +27,8 @@ func (k *Keeper) Watched(dst []ident.NodeID) []ident.NodeID {
 	if k.me == absent {
 		return dst
 	}
-	list := k.view.neighbours(nil, k.me, k.full())
-	if o := k.view.at(0, int(k.me)-2); o != k.me && slices.Contains(k.view.watchers(nil, o, k.full()), k.me) {
+	list := k.view.neighbours(nil, k.me, k.mesh)
+	if o := k.view.at(0, int(k.me)-2); o != k.me && slices.Contains(k.view.watchers(nil, o, k.mesh), k.me) {
 		list = append(list, o)
 	}
 	slices.Sort(list)

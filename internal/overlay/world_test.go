@@ -87,7 +87,9 @@ func (w *world) add(n int, c overlay.Config) {
 	}
 }
 
-func (n *node) member() overlay.Member { return overlay.Member{ID: n.id, Rings: n.rings} }
+func (n *node) member() overlay.Member {
+	return overlay.Member{ID: n.id, Rings: n.rings, Links: uint16(n.max)}
+}
 
 // below returns some time up to d.
 func (w *world) below(d time.Duration) time.Duration {
