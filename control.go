@@ -97,7 +97,7 @@ func (c controller) Handle(ctx context.Context, r control.Request, send func(any
 func (c controller) leader(send func(any) error) error {
 	b, ok := c.n.main().shape()
 	if !ok {
-		return coded(ErrNoLeader)
+		return coded(c.n.leaderless())
 	}
 	return send(b)
 }

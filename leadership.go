@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/espial-go/espial/internal/council"
 	"github.com/espial-go/espial/internal/engine"
@@ -186,6 +187,21 @@ func (e *Election) Leader() (l Leadership, ok bool) {
 		}
 	}
 	return l, true
+}
+
+// leaderless returns why nobody leads the default election, as far as this node can tell:
+// [ErrNoQuorum] where it lists less than a majority of those that vote.
+func (n *Node) leaderless() error {
+	mode, present := n.cfg.Election.m, 0
+	for _, m := range n.eng.View().Members {
+		if mode.Voters == nil && !m.Record.Ineligible || slices.Contains(mode.Voters, m.Record.ID) {
+			present++
+		}
+	}
+	if 2*present <= max(mode.Quorum, len(mode.Voters)) {
+		return ErrNoQuorum
+	}
+	return ErrNoLeader
 }
 
 // Leading reports whether this node leads at this moment. With [Quorum] it looks at the

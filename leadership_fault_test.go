@@ -57,6 +57,9 @@ func TestHalvesOfAQuorumHaveNoLeader(t *testing.T) {
 			if !errors.Is(err, espial.ErrNoQuorum) || !errors.Is(err, espial.ErrNoLeader) {
 				c.Errorf("Promote without a majority: %v, want %v", err, espial.ErrNoQuorum)
 			}
+			if err := n.Publish(c.Context(), "orders", nil, espial.Leader()); !errors.Is(err, espial.ErrNoQuorum) {
+				c.Errorf("Publish to the leader without a majority: %v, want %v", err, espial.ErrNoQuorum)
+			}
 		}
 		for i, h := range told {
 			if h.count(espial.QuorumLost) != 1 || h.count(espial.Promotion) != 0 {

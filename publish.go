@@ -91,7 +91,7 @@ func (n *Node) publishTo(ctx context.Context, m session.Message, t *Target) erro
 	ids := n.members(t)
 	switch {
 	case len(ids) == 0 && t.kind == targetLeader:
-		return ErrNoLeader
+		return n.leaderless()
 	case len(ids) == 0:
 		return ErrNoMember
 	}
