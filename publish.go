@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/espial-go/espial/codec"
 	"github.com/espial-go/espial/internal/exchange"
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
@@ -26,7 +27,22 @@ const receiptsMax = 256
 // nobody, unless they want confirmations. An [UndeliveredError] says which of several members
 // it was not sent to, or who has not confirmed it.
 func (n *Node) Publish(ctx context.Context, topic string, data []byte, targets ...Target) error {
+	if n.post(topic, uint8(codec.Raw), data, targets) {
+		return nil
+	}
 	return n.publish(ctx, session.Message{Topic: topic, Payload: data}, targets)
+}
+
+// post publishes to one member what can be without a look around: most events of a drove. It
+// returns false where publish has more to do, or to say.
+func (n *Node) post(topic string, codec uint8, data []byte, targets []Target) bool {
+	if len(targets) != 1 || len(data) > n.cfg.EventMax {
+		return false
+	}
+	t, checked := &targets[0], n.topic.Load()
+	return t.kind == targetOnly && t.wish == frame.WishNone && t.enough == 0 &&
+		checked != nil && *checked == topic &&
+		n.eng.Exchange().Post((*ident.NodeID)(&t.id), topic, codec, data)
 }
 
 // publish is Publish for any codec and any reign.

@@ -108,7 +108,12 @@ func (t *Topic[T]) Name() string { return t.name }
 // cannot encode is an error that wraps the codec's, a [codec.TypeError] if the codec carries no
 // value of type T.
 func (t *Topic[T]) Publish(ctx context.Context, n *Node, v T, targets ...Target) error {
-	return t.publish(n, v, func(m session.Message) error { return n.publish(ctx, m, targets) })
+	return t.publish(n, v, func(m session.Message) error {
+		if n.post(m.Topic, m.Codec, m.Payload, targets) {
+			return nil
+		}
+		return n.publish(ctx, m, targets)
+	})
 }
 
 // PublishAs encodes v and publishes it as the leader, as [Term.Publish] does.

@@ -39,7 +39,6 @@ func (p *Pair) run() {
 	if !p.due() {
 		return
 	}
-	before := p.log.Held()
 	p.announce()
 	for len(p.errands) > 0 && p.put(p.errands[0]) {
 		p.errands = p.errands[1:]
@@ -48,7 +47,7 @@ func (p *Pair) run() {
 		p.errands = nil
 	}
 	p.reply()
-	p.x.direct.Add(int64(p.log.Held() - before))
+	p.count()
 }
 
 // put puts a message into the log, and reports whether there was room for it, or never will

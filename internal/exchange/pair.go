@@ -55,6 +55,7 @@ type Pair struct {
 	errands    []session.Message      // wait for room in log
 	answers    []answer               // to the peer's questions; the first is under way
 	log        *session.Log           // direct messages
+	counted    int                    // what x.direct has of them, in bytes; see count
 	direct     *session.Cursor        // the peer's cursor on log
 	room       room
 	timer      *time.Timer // wakes the writer for an acknowledgement
@@ -162,7 +163,6 @@ func (p *Pair) wake() {
 func (p *Pair) append(m session.Message, r *Receipts) (<-chan struct{}, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	before := p.log.Held()
 	if p.x.direct.Load() > directBytesMax {
 		return p.room.wait(), session.ErrFull
 	}
@@ -173,7 +173,7 @@ func (p *Pair) append(m session.Message, r *Receipts) (<-chan struct{}, error) {
 	if r != nil {
 		p.x.expect(r, p, number)
 	}
-	p.x.direct.Add(int64(p.log.Held() - before))
+	p.count()
 	return nil, nil
 }
 
@@ -350,9 +350,8 @@ func (p *Pair) acked(a frame.Acked) error {
 	}
 	if a.Lane == frame.Direct {
 		p.mu.Lock()
-		before := p.log.Held()
 		err = p.direct.Acked(a.Number)
-		p.x.direct.Add(int64(p.log.Held() - before))
+		p.count()
 		pending = p.direct.Pending() || p.due()
 		p.room.open()
 		p.mu.Unlock()

@@ -191,11 +191,10 @@ func (x *Exchange) giveUp(p *Pair) (doubt uint64) {
 		x.room.open()
 	}
 	x.mu.Unlock()
-	before := p.log.Held()
 	doubt += p.direct.GiveUp()
 	p.errands, p.answers = nil, nil
 	x.awaited.loseAll(p)
-	x.direct.Add(int64(p.log.Held() - before))
+	p.count()
 	p.room.open()
 	return doubt
 }

@@ -87,7 +87,10 @@ func (w *world) publish(topic string, size int) {
 	first := w.log.Next()
 	m := session.Message{Topic: topic, Codec: byte(size % 3), Payload: w.pattern[first%1000:][:size]}
 	held := w.log.Held()
-	n, err := w.log.Append(m)
+	n, err := ident.Seq(len(w.published))+1, error(nil)
+	if first%2 == 0 || !w.log.Extend(m.Topic, m.Codec, m.Class, m.Payload) {
+		n, err = w.log.Append(m)
+	}
 	switch pieces := max(1, (size+session.PieceMax-1)/session.PieceMax); {
 	case errors.Is(err, session.ErrFull) && held > 0 && w.log.Next() == first && w.log.Held() == held:
 	case err != nil || n != ident.Seq(len(w.published))+1 || w.log.Next() != first+ident.Seq(pieces):
