@@ -36,7 +36,7 @@ type Relay struct {
 	Continues bool
 
 	Signature []byte // at most [SignatureMax] bytes; nil until Sign
-	Fields    []byte // for [NextField]; passed on, and not signed; none is known
+	Fields    []byte // for [AppendSince] and [Relay.Since]; passed on, and not signed
 	Frames    []byte // at most [BatchMax] bytes
 
 	// What follows is read from Frames and not encoded. Whole and More are signed all the
@@ -224,4 +224,36 @@ func (r *reader) broadcast(frames []byte) (e Events, size int) {
 		}
 	}
 	return e, size
+}
+
+// tagSince is the tag of the field that [AppendSince] writes.
+const tagSince = 2
+
+// AppendSince appends to the fields of a batch the one that says with which number, and which
+// message, the first batch began that the origin ever signed. What it published before went
+// to members with a link alone. Nobody signs the field: it says where a receiver begins that
+// knows nothing of the origin, and marks say no less.
+func AppendSince(dst []byte, first, message ident.Seq) []byte {
+	dst = append(dst, tagSince, 16)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(first))
+	return binary.BigEndian.AppendUint64(dst, uint64(message))
+}
+
+// Since returns with which number, and which message, the first batch of the origin began:
+// 1 for both if the batch does not say so, or something that cannot be.
+func (b *Relay) Since() (first, message ident.Seq) {
+	for rest := b.Fields; len(rest) > 0; {
+		tag, value, more, err := NextField(rest)
+		if err != nil {
+			break
+		}
+		if r := (reader{b: value}); tag == tagSince && len(value) == 16 {
+			first, message = r.seq(), r.seq()
+			if 0 < message && message <= first && first <= b.First {
+				return first, message
+			}
+		}
+		rest = more
+	}
+	return 1, 1
 }

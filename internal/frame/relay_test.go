@@ -324,6 +324,30 @@ func TestRelayRoundTrip(t *testing.T) {
 	})
 }
 
+// A batch says where the first one began, unless that cannot be.
+func TestSince(t *testing.T) {
+	other := frame.AppendField(nil, 4, []byte("later"))
+	for _, tt := range []struct {
+		name           string
+		fields         []byte
+		first, message ident.Seq
+	}{
+		{"with number 1 if it does not say so", nil, 1, 1},
+		{"with what it says", frame.AppendSince(nil, 6, 4), 6, 4},
+		{"among other fields", frame.AppendSince(other, 7, 7), 7, 7},
+		{"not behind the batch itself", frame.AppendSince(nil, 8, 4), 1, 1},
+		{"not with number 0", frame.AppendSince(nil, 0, 0), 1, 1},
+		{"not with more messages than numbers", frame.AppendSince(nil, 4, 5), 1, 1},
+		{"not in a field of another length", frame.AppendField(nil, 2, []byte{6}), 1, 1},
+	} {
+		b := sampleBatch(ident.NodeID{1})
+		b.Fields = tt.fields
+		if first, message := b.Since(); first != tt.first || message != tt.message {
+			t.Errorf("%s: Since = %d, %d; want %d, %d", tt.name, first, message, tt.first, tt.message)
+		}
+	}
+}
+
 func BenchmarkDecodeRelay(b *testing.B) {
 	_, batch := signedBatch(b)
 	b.ReportAllocs()

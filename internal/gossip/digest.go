@@ -139,7 +139,6 @@ func (r *Router) marked(now time.Time, from ident.NodeID, m *frame.Mark, greetin
 	if o == nil {
 		return
 	}
-	r.base(now, o)
 	switch {
 	case !o.based && (greeting || m.First > m.Last):
 		o.begin(now, m.Last, m.Message-1, true)

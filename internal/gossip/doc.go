@@ -67,7 +67,16 @@
 // A newcomer begins with each origin where that was when it was accepted. Neighbours tell
 // it: it says how long ago its first link came up, and they say how far they were then.
 // Of an origin that is heard of later, each neighbour says where it began itself. A member
-// that was silent for long begins with number 1.
+// that was silent for long begins with the first batch that it ever signed.
+//
+// # A link with the origin
+//
+// What an origin sends over its own link needs no signature, and while it has a link with
+// every member it makes none. Nothing of that comes here as long as nothing is known of the
+// origin. [Router.Begin] says how far the link had come when it changes, and [Router.Direct]
+// takes what comes without a signature from then on, so that there is one judge of the
+// numbers. When the origin begins to sign, it also signs what some may have missed: who has
+// that already keeps it for others, and passes it on.
 //
 // # Hostile input
 //

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/espial-go/espial/internal/frame"
 )
 
 // View tells who is a member and who keeps links with whom. What a member published is
@@ -15,8 +17,7 @@ func (r *Router) View(now time.Time, g *Graph) {
 	r.tenure.turn(now, r.cfg.long(), former, g)
 	for m := range former.without(g) {
 		if r.byKey[m] == nil && r.tenure.settled.lists(m) && m.ID != r.cfg.Self {
-			o := r.add(now, m, member) // to be a former one, of which nothing was heard
-			o.begin(now, 0, 0, true)
+			r.add(now, m, member) // to be a former one, of which nothing was heard
 		}
 	}
 	r.graph, r.self = g, -1
@@ -53,11 +54,15 @@ func (r *Router) assign(now time.Time) {
 	}
 }
 
-// base makes an origin begin with number 1 that was a member for long before anything was
-// heard of it.
-func (r *Router) base(now time.Time, o *origin) {
-	if !o.based && o.standing == member && r.tenure.long(now, r.cfg.long(), r.graph, o.Member) {
-		o.begin(now, 0, 0, true)
+// base makes an origin begin with the first batch that it ever signed, if it was a member for
+// long before anything was heard of it.
+func (r *Router) base(now time.Time, o *origin, b *frame.Relay) {
+	if !o.settled || o.proven {
+		return
+	}
+	first, message := b.Since()
+	if !o.based || o.received > first-1 {
+		o.begin(now, first-1, message-1, true)
 	}
 }
 
@@ -76,6 +81,7 @@ func (r *Router) known(now time.Time, k Member) *origin {
 // add begins to remember an origin.
 func (r *Router) add(now time.Time, k Member, s standing) *origin {
 	o := &origin{Member: k, standing: s, since: now, place: len(r.order)}
+	o.settled = s == member && r.tenure.long(now, r.cfg.long(), r.graph, k)
 	o.repair.slot = -1
 	r.byKey[k] = o
 	r.order = append(r.order, o)

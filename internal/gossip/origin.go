@@ -41,7 +41,11 @@ type origin struct {
 	// proven, that is signed, was delivered, they are what a neighbour said. counted says
 	// that whole is known, too; neighbours are told nothing before.
 	based, proven, counted bool
-	basedAt                time.Time
+
+	// settled says that it was a member for long before anything was heard of it, so that
+	// whatever it signed before is missing.
+	settled bool
+	basedAt time.Time
 
 	// base and baseWhole are where this node began, which neighbours are told first.
 	base, baseWhole ident.Seq
@@ -50,8 +54,10 @@ type origin struct {
 	received ident.Seq // all up to it was delivered, or is lost
 	whole    ident.Seq // messages so far, lost ones included; the number of the last one
 	part     part      // of the message that goes on with received+1
+	bare     ident.Seq // up to it some came without a signature
+	late     ident.Seq // up to it what was signed later came again
 
-	stored      fifo // delivered, ascending, without a gap up to received
+	stored      fifo // delivered, ascending, without a gap; up to received but for what comes late
 	storedBytes int
 	proof       *frame.Proof // of the last batch if nothing is stored; nil for none
 	held        []*entry     // not yet, ascending, with a gap before the first one
@@ -147,8 +153,8 @@ func (o *origin) lose(last, whole ident.Seq) (lost uint64) {
 // mark returns what to tell neighbours.
 func (o *origin) mark() frame.Mark {
 	first := o.received + 1
-	if o.stored.len() > 0 {
-		first = o.stored.first().batch.First
+	if all := o.stored.all(); len(all) > 0 && all[len(all)-1].batch.Last == o.received {
+		first = all[0].batch.First
 	}
 	return frame.Mark{
 		Origin: o.ID, Incarnation: o.Incarnation, First: first, Last: o.received, Message: o.next(),
@@ -168,6 +174,9 @@ func (o *origin) markAt(then time.Time) frame.Mark {
 		}
 		return -1
 	})
+	for at < len(all) && all[at].batch.First <= o.bare {
+		at++ // what was signed later came earlier
+	}
 	if at < len(all) {
 		b := &all[at].batch
 		m.Last, m.Message = b.First-1, b.Message

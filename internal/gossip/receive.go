@@ -17,9 +17,9 @@ func (r *Router) Wants(now time.Time, from ident.NodeID, b *frame.Relay) bool {
 		r.stats.Strange++
 		return false
 	}
-	r.base(now, o)
+	r.base(now, o, b)
 	f := r.judge(o, b)
-	if f == fateNext || f == fateAhead || f == fateBeyond {
+	if f <= fateLate {
 		return true
 	}
 	r.drop(now, from, o, b, f)
@@ -35,7 +35,7 @@ func (r *Router) Receive(now time.Time, from ident.NodeID, b frame.Relay) {
 		r.stats.Strange++
 		return
 	}
-	r.base(now, o)
+	r.base(now, o, &b)
 	f := r.judge(o, &b)
 	switch f {
 	case fateNext:
@@ -50,6 +50,9 @@ func (r *Router) Receive(now time.Time, from ident.NodeID, b frame.Relay) {
 	case fateAhead:
 		r.store.hold(now, o, &b)
 		o.repair.hint = from
+	case fateLate:
+		r.late(now, from, o, &b)
+		return
 	default:
 		r.drop(now, from, o, &b, f)
 		return
@@ -68,6 +71,7 @@ const (
 	fateNext    fate = iota // it goes on where the last one ended: deliver it
 	fateAhead               // something is missing before it: hold it
 	fateBeyond              // something is missing before it that nobody has: deliver it
+	fateLate                // it was delivered without a signature: keep it for others
 	fateAgain               // it is there already
 	fateClash               // its origin signed something else before
 	fateCrowded             // there is no room to hold it: a pull brings it in its turn
@@ -80,6 +84,8 @@ func (r *Router) judge(o *origin, b *frame.Relay) fate {
 		if b.First == 1 {
 			return fateNext // nothing can have been before it
 		}
+	case b.Last <= o.bare && b.Last <= o.received && b.First > o.late:
+		return fateLate
 	case b.Last <= o.received:
 		return fateAgain
 	case b.First <= o.received:

@@ -203,7 +203,8 @@ func (r *Router) peerAt(id ident.NodeID) (int, bool) {
 	})
 }
 
-// Publish takes a batch of this node, with the numbers that follow the last one's.
+// Publish takes a batch of this node. What it leaves out after the numbers of the last one
+// went to all members that there were, and was not signed.
 func (r *Router) Publish(now time.Time, b frame.Relay) {
 	r.enter()
 	o := r.own
@@ -211,6 +212,11 @@ func (r *Router) Publish(now time.Time, b frame.Relay) {
 		o = r.add(now, Member{r.cfg.Self, r.cfg.Incarnation}, member)
 		o.begin(now, b.First-1, b.Message-1, true)
 		r.own = o
+	}
+	if b.First > o.received+1 {
+		r.store.clear(o, false)
+		o.begin(now, b.First-1, b.Message-1, true)
+		o.part, o.proven = partNone, false
 	}
 	if b.First != o.received+1 || !o.fits(&b) {
 		//nolint:forbidigo // the caller lost count, and every node would count a loss

@@ -73,6 +73,9 @@ func (s *store) originHoldMax() int { return max(s.max/16, batchCost) }
 func (s *store) keep(now time.Time, e *entry) {
 	o := e.origin
 	e.at = now
+	if all := o.stored.all(); len(all) > 0 && all[len(all)-1].batch.Last+1 != e.batch.First {
+		s.clear(o, false) // what came late has not come to its end
+	}
 	o.proof = nil // the newest batch is one
 	o.stored.push(e)
 	o.storedBytes += e.cost()

@@ -15,6 +15,7 @@ type Cursor struct {
 	log    *Log
 	low    uint64 // position of the oldest frame that the cursor holds
 	next   uint64 // position of the next frame to send
+	bare   bool   // Take gives no RELAY
 	closed bool
 
 	acked ident.Seq // highest number that the peer acknowledged
@@ -67,28 +68,37 @@ func (c *Cursor) fits(e *entry) bool { return c.flight+c.debt+e.cost <= c.window
 // Take appends the frames to send next to dst, about bytesMax bytes of them but at
 // least one, as far as the peer's window allows, and returns the longer slice. The
 // frames are complete, and they stay as they are until the cursor's next Take even if
-// they are acknowledged meanwhile; the caller must not write to them.
+// they are acknowledged meanwhile; the caller must not write to them. Of a log that signs
+// it takes what [Log.Sign] has come to.
 func (c *Cursor) Take(dst [][]byte, bytesMax int) [][]byte {
 	c.giveBack()
 	l := c.log
 	for taken := 0; c.next < l.ring.high; c.next++ {
 		e := l.ring.at(c.next)
-		if !c.fits(e) {
+		if !c.fits(e) || l.sign != nil && !c.bare && c.next >= l.signed {
 			break
 		}
+		relay := e.relay != nil && !c.bare
 		size := len(e.bytes)
-		if e == l.open {
+		switch {
+		case relay:
+			size = len(e.relay)
+		case e == l.open:
 			size = len(l.tail)
 		}
 		if taken > 0 && taken+size > bytesMax {
 			break
 		}
 		if taken += size; e == l.open {
-			l.seal()
+			l.complete()
 		}
-		dst = append(dst, e.bytes)
 		c.flight += e.cost
 		c.sent = max(c.sent, e.last())
+		if relay {
+			dst = append(dst, e.relay)
+			continue
+		}
+		dst = append(dst, e.bytes)
 		if n := len(c.lent); n == 0 || c.lent[n-1] != e.block {
 			e.block.users++
 			c.lent = append(c.lent, e.block)
@@ -196,7 +206,7 @@ func (c *Cursor) GiveUp() (lost uint64) {
 	if c.closed {
 		return 0
 	}
-	l.seal()
+	l.complete()
 	lost = c.Waiting()
 	if c.next > c.low {
 		// Beyond these the peer will have nothing to acknowledge.
@@ -217,7 +227,7 @@ func (c *Cursor) Close() {
 	c.closed = true
 	c.window = 0 // so that Take has nothing to give
 	c.abandon()
-	c.log.seal()
+	c.log.complete()
 	c.pass(c.log.ring.high)
 	c.log.remove(c)
 }

@@ -128,6 +128,9 @@ type Log struct {
 	fields []byte // scratch of begin
 
 	trimmed ident.Seq // next at the last Trim
+
+	sign   Signer // nil while nothing is signed
+	signed uint64 // position before which nothing is to be signed any more
 }
 
 // entry is one frame in the ring.
@@ -139,6 +142,8 @@ type entry struct {
 	count int       // messages
 	cost  int       // as Cost counts
 	refs  int       // cursors that have not passed it
+	rest  bool      // a piece, and not the first one of its message
+	relay []byte    // the frame in a RELAY; nil if nobody signed it
 }
 
 // last returns the number of the frame's last message.
@@ -207,13 +212,12 @@ func (l *Log) appendSlow(m Message) (ident.Seq, error) {
 	}
 	l.owed = l.owed && pieces == 1
 	l.count++
-	l.begin(m, m.Payload[:min(len(m.Payload), PieceMax)], pieces > 1)
-	for at := PieceMax; at < len(m.Payload); at += PieceMax {
+	for at := 0; at == 0 || at < len(m.Payload); at += PieceMax {
 		end := min(at+PieceMax, len(m.Payload))
-		l.begin(m, m.Payload[at:end], end < len(m.Payload))
+		l.begin(m, m.Payload[at:end], at > 0, end < len(m.Payload))
 	}
 	if pieces > 1 || m.Wish == frame.WishHandled {
-		l.seal() // the last piece keeps to itself, too
+		l.complete() // the last piece keeps to itself, too
 	}
 	return l.count, nil
 }
@@ -240,10 +244,11 @@ func overhead(m Message) int {
 	return n
 }
 
-// begin seals the open frame and opens one that holds payload as its first message,
-// which is counted already.
-func (l *Log) begin(m Message, payload []byte, more bool) {
-	l.seal()
+// begin completes the open frame and opens one that holds payload as its first message,
+// which is counted already. Of a message in pieces, rest says that others come before this
+// one, and more that others follow.
+func (l *Log) begin(m Message, payload []byte, rest, more bool) {
+	l.complete()
 	size := overhead(m) + frame.PayloadSize(len(payload))
 	if cap(l.tail) < size {
 		l.block = l.pool.get()
@@ -269,7 +274,7 @@ func (l *Log) begin(m Message, payload []byte, more bool) {
 	cost := Cost(len(l.tail)-frame.HeaderSize, 1)
 	l.block.users++
 	l.open = l.ring.push(entry{
-		block: l.block, first: l.next, whole: l.count, count: 1, cost: cost, refs: len(l.cursors),
+		block: l.block, first: l.next, whole: l.count, count: 1, cost: cost, refs: len(l.cursors), rest: rest,
 	})
 	l.topic, l.codec, l.class = m.Topic, m.Codec, m.Class
 	l.reign, l.wish, l.group, l.past = m.Reign, m.Wish, m.Group, m.Past
@@ -277,8 +282,8 @@ func (l *Log) begin(m Message, payload []byte, more bool) {
 	l.next++
 }
 
-// seal completes the open frame, if there is one.
-func (l *Log) seal() {
+// complete completes the open frame, if there is one.
+func (l *Log) complete() {
 	if l.open == nil {
 		return
 	}
@@ -295,6 +300,9 @@ func (l *Log) free() {
 		e := l.ring.at(l.ring.low)
 		if e.refs > 0 {
 			return
+		}
+		if l.sign != nil && l.signed <= l.ring.low {
+			l.signNext() // members without a link have none but the signed ones
 		}
 		l.held -= e.cost
 		l.full = false
@@ -319,7 +327,7 @@ func (l *Log) drop(b *block) {
 // Open adds a cursor that begins with the next message. It takes nothing before
 // [Cursor.Resume] has told it the peer's window.
 func (l *Log) Open() *Cursor {
-	l.seal() // so that the cursor begins with a frame
+	l.complete() // so that the cursor begins with a frame
 	at, before := l.ring.high, l.next-1
 	c := &Cursor{log: l, low: at, next: at, acked: before, done: before, sent: before}
 	l.cursors = append(l.cursors, c)

@@ -1,0 +1,111 @@
+package gossip
+
+import (
+	"time"
+
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+)
+
+// Place is how far something has come with the broadcasts of an origin.
+type Place struct {
+	Received ident.Seq // all numbers up to it
+	Whole    ident.Seq // all messages up to it, pieces not counted
+	Part     bool      // of the next message some pieces, too
+}
+
+// Knows reports whether anything is remembered of an origin.
+func (r *Router) Knows(m Member) bool { return r.byKey[m] != nil }
+
+// Begin says how far this node has come with an origin over the link between the two, so
+// that the router goes on there. It is to be called before the router gets anything of the
+// origin; what neighbours said of it counts no more, and later calls change nothing.
+func (r *Router) Begin(now time.Time, m Member, at Place) {
+	r.enter()
+	o := r.meet(now, m)
+	if o == nil || o == r.own || o.proven {
+		return
+	}
+	o.begin(now, at.Received, at.Whole, true)
+	o.proven, o.bare = true, at.Received
+	if at.Part {
+		o.part = partTaken
+	}
+	r.follow(now, o)
+	r.settle(now, o)
+}
+
+// Opened says with which number and message an origin begins on a new link with this node.
+// That counts as long as nothing came of it, unless a neighbour has something from before.
+func (r *Router) Opened(now time.Time, m Member, first, message ident.Seq) {
+	r.enter()
+	o := r.byKey[m]
+	if o == nil || o == r.own || o.proven {
+		return
+	}
+	if o.based && first > o.received+1 {
+		for _, c := range o.repair.claims {
+			if c.first <= c.last {
+				return
+			}
+		}
+	}
+	o.begin(now, first-1, message-1, true)
+	r.follow(now, o)
+	r.settle(now, o)
+}
+
+// Direct takes what an origin sent over its own link and did not sign, because all members
+// have a link with it: a batch with its numbers, and without frames, which the caller keeps.
+// If it is news it is among the deliveries, in its place. Nobody else has it, so that it is
+// neither kept nor passed on, and what is missing before it is given up. Direct reports
+// false, and does nothing, if nothing is known of the origin.
+func (r *Router) Direct(now time.Time, b frame.Relay) (known bool) {
+	r.enter()
+	o := r.byKey[Member{b.Origin, b.Incarnation}]
+	if o == nil || o == r.own || !o.standing.heard() {
+		return false
+	}
+	if !o.proven { // the origin knows best where this node begins
+		o.begin(now, b.First-1, b.Message-1, true)
+	}
+	if b.Last <= o.received {
+		r.stats.Duplicates++
+		return true
+	}
+	for len(o.held) > 0 && o.held[0].batch.First < b.First {
+		r.giveUp(now, o)
+	}
+	r.stats.Batches++
+	var lost uint64
+	if b.First > o.received+1 {
+		lost = o.jump(&b)
+	} else if b.Continues = o.part != partNone && b.Message == o.next(); b.Continues {
+		b.Head = int(b.Last-b.First) + 1 // a piece is alone in its frame
+	}
+	r.store.clear(o, false) // it does not reach up to what comes next
+	skip := o.take(&b)
+	o.bare = b.Last
+	r.stats.Lost += lost
+	r.out.Deliveries = append(r.out.Deliveries, Delivery{
+		Origin: b.Origin, Incarnation: b.Incarnation, Lost: lost, Batch: b, Skip: skip,
+	})
+	o.repair.advanced(now)
+	r.follow(now, o)
+	r.settle(now, o)
+	return true
+}
+
+// late keeps a batch whose messages came without a signature before it, and passes it on:
+// others may miss it.
+func (r *Router) late(now time.Time, from ident.NodeID, o *origin, b *frame.Relay) {
+	o.late = b.Last
+	r.stats.Batches++
+	if all := o.stored.all(); len(all) == 0 || all[len(all)-1].batch.Last+1 == b.First {
+		r.store.keep(now, r.store.entry(o, b))
+		if b.Last == o.received {
+			r.tell(now, o)
+		}
+	}
+	r.forward(now, from, o, b)
+}
