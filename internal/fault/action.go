@@ -53,7 +53,8 @@ type Alive struct{ ID ident.NodeID }
 
 // Dead reports that ID is dead. The detector has forgotten it; a [Suspect] came before.
 // Silent says that nothing but silence tells so: no link of it was closed by its end and
-// no redial was refused, as after a cut.
+// no redial was refused, as after a cut; of one that is not watched, nobody who watches it
+// said so.
 type Dead struct {
 	ID     ident.NodeID
 	Silent bool

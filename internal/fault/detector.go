@@ -37,10 +37,15 @@ type Detector struct {
 	incarnation ident.Incarnation
 	pace        pace
 	rand        *rand.Rand
-	watches     []*watch  // sorted by ID, so that no order is left to chance
-	trials      []*trial  // in the order in which they began
-	restarted   time.Time // no silence began before: this node was paused until then
-	refuted     time.Time // when the last Refute was asked for
+	watches     []*watch       // sorted by ID, so that no order is left to chance
+	trials      []*trial       // in the order in which they began
+	chosen      []ident.NodeID // whom this node watches, sorted; unless it watches all
+	some        bool           // it does not watch all
+	heard       time.Time      // when anybody was heard last
+	cut         bool           // nobody was heard for so long that nobody far is trusted
+	owed        bool           // a suspicion of this node waits for its refutation
+	restarted   time.Time      // no silence began before: this node was paused until then
+	refuted     time.Time      // when the last Refute was asked for
 	health      health
 	number      uint64 // of the last probe or request
 	actions     []Action
@@ -72,6 +77,7 @@ func New(c Config, r *rand.Rand) *Detector {
 // incarnation is forgotten first; one that is watched already is left alone.
 func (d *Detector) Add(now time.Time, id ident.NodeID, inc ident.Incarnation) {
 	d.acquit(id)
+	d.listen(now) // it came itself, or somebody told of it
 	i, known := d.index(id)
 	switch {
 	case id == d.self, known && d.watches[i].incarnation == inc:
@@ -81,7 +87,9 @@ func (d *Detector) Add(now time.Time, id ident.NodeID, inc ident.Incarnation) {
 	default:
 		d.watches = slices.Insert(d.watches, i, nil)
 	}
-	w := &watch{id: id, incarnation: inc, heard: now, probed: now, wait: d.draw()}
+	w := &watch{
+		id: id, incarnation: inc, watched: d.watching(id), heard: now, probed: now, wait: d.draw(),
+	}
 	d.watches[i] = w
 	d.plan(now, w)
 }
@@ -106,8 +114,15 @@ func (d *Detector) LinkUp(now time.Time, id ident.NodeID) {
 	if w == nil {
 		return
 	}
+	if d.some && w.suspected {
+		d.act(Tell{ID: id, Incarnation: w.incarnation}) // it may not know, and only it can refute
+	}
 	w.linked, w.closed, w.refused, w.accused = true, false, time.Time{}, time.Time{}
-	w.heard, w.rounds = now, w.rounds[:0]
+	w.heard, w.rounds, w.extra, w.raised = now, w.rounds[:0], 0, false
+	d.listen(now)
+	if w.watched {
+		w.doubted = time.Time{}
+	}
 	d.revive(now, w)
 	d.probe(now, w)
 	d.plan(now, w)
@@ -135,7 +150,12 @@ func (d *Detector) Heard(now time.Time, id ident.NodeID, at time.Time) {
 		return
 	}
 	at = earlier(at, now)
-	d.evidence(now, w, at)
+	d.listen(at)
+	if w.watched {
+		d.evidence(now, w, at)
+	} else {
+		w.heard = later(w.heard, at)
+	}
 	if len(w.asks) > 0 {
 		d.affirm(w, at)
 	}
@@ -172,11 +192,13 @@ func (d *Detector) RTT(id ident.NodeID) (time.Duration, bool) {
 	return w.rtt, true
 }
 
-// Suspected reports that member by suspects id, and whether it found id refusing.
-// Nobody is dead by it alone: this node looks for itself.
+// Suspected reports that member by suspects id, and whether it found id refusing, for
+// which it has to be one of those who watch id. Nobody is dead by it alone: this node
+// looks for itself or, if it does not watch id, waits for what id and others say.
 func (d *Detector) Suspected(
 	now time.Time, by, id ident.NodeID, inc ident.Incarnation, refused bool,
 ) {
+	d.listen(now) // it came from somebody
 	if id == d.self {
 		d.refute(now, inc)
 		return
@@ -185,9 +207,22 @@ func (d *Detector) Suspected(
 	if w == nil || w.incarnation != inc || by == id || d.find(by) == nil {
 		return
 	}
-	if refused {
-		w.accused = now
+	if d.trusting(w) && d.doubt(now, w, by, refused) {
+		d.conclude()
+		return
 	}
+	if refused {
+		w.accused, w.accuser = now, by
+	}
+	if w.watched {
+		d.look(now, w, refused)
+	}
+	d.plan(now, w)
+	d.conclude()
+}
+
+// look looks after w, of whom a member said that it is silent or refused a redial.
+func (d *Detector) look(now time.Time, w *watch, refused bool) {
 	switch {
 	case w.linked:
 		w.wanted = true
@@ -197,13 +232,11 @@ func (d *Detector) Suspected(
 	case refused && w.refused.IsZero():
 		if now.Sub(w.prompted) >= d.pace.prompt {
 			w.prompted = now
-			d.act(Redial{ID: id})
+			d.act(Redial{ID: w.id})
 		}
 	case now.Sub(w.asked) >= d.pace.prompt:
 		d.ask(now, w)
 	}
-	d.plan(now, w)
-	d.conclude()
 }
 
 // Refused reports that a redial of id was refused, or that somebody else answered
@@ -213,8 +246,16 @@ func (d *Detector) Refused(now time.Time, id ident.NodeID) {
 	if w == nil || w.linked {
 		return
 	}
+	if w.extra > 0 && now.Before(d.since(w).Add(d.pace.suspect)) {
+		return // others reach it, and this node asked often enough
+	}
 	w.refused = now
+	if !w.watched {
+		d.conclude()
+		return
+	}
 	d.suspect(w)
+	w.raised = true
 	d.act(Tell{ID: id, Incarnation: w.incarnation, Refused: true})
 	d.conclude()
 	if d.find(id) == nil {
@@ -229,9 +270,21 @@ func (d *Detector) Refused(now time.Time, id ident.NodeID) {
 // Refuted reports that a newer record with the signature of id came: id was alive when
 // it signed, and it signs when it hears that it is suspected.
 func (d *Detector) Refuted(now time.Time, id ident.NodeID) {
-	if w := d.find(id); w != nil {
-		d.evidence(now, w, now)
+	d.listen(now) // it came from somebody
+	w := d.find(id)
+	if w == nil {
+		return
 	}
+	if d.some && w.watched && w.raised && !w.linked {
+		w.extra = d.rest(w)
+	}
+	w.doubted = time.Time{}
+	if !w.watched {
+		w.refused, w.accused = time.Time{}, time.Time{}
+		d.lives(now, w, now)
+		return
+	}
+	d.evidence(now, w, now)
 }
 
 // Tick does what is due. A Tick before [Detector.Next] does nothing; one that comes
@@ -249,19 +302,21 @@ func (d *Detector) Tick(now time.Time) {
 	// for all who are due.
 	var dead []*watch
 	for _, w := range d.watches {
-		if !now.Before(w.due) && d.step(now, w) {
+		if !w.due.IsZero() && !now.Before(w.due) && d.step(now, w) {
 			dead = append(dead, w)
 		}
 	}
 	for _, w := range dead {
 		d.bury(w)
 	}
+	d.despair(now)
+	d.repay(now)
 	d.conclude()
 	d.retry(now)
 }
 
 // Next returns the time of the next Tick. It reports false when nobody is watched or on
-// trial. Ask again after every other call: an input can make it earlier.
+// trial and nothing is waited for. Ask again after every other call: an input can make it earlier.
 func (d *Detector) Next() (at time.Time, ok bool) {
 	if len(d.watches)+len(d.trials) == 0 {
 		return time.Time{}, false
@@ -269,19 +324,23 @@ func (d *Detector) Next() (at time.Time, ok bool) {
 	if !d.known {
 		d.next, d.known = d.due(), true
 	}
-	return d.next, true
+	return d.next, !d.next.IsZero()
 }
 
-// due returns when the first thing is due.
+// due returns when the first thing is due, zero if nothing is.
 func (d *Detector) due() (at time.Time) {
 	for _, w := range d.watches {
-		if at.IsZero() || w.due.Before(at) {
-			at = w.due
+		if !w.due.IsZero() {
+			at = sooner(at, w.due)
 		}
 	}
 	for _, t := range d.trials {
-		if retry := d.retryDue(t); at.IsZero() || retry.Before(at) {
-			at = retry
+		at = sooner(at, d.retryDue(t))
+	}
+	if d.some && len(d.watches) > 0 {
+		at = sooner(at, d.despairDue())
+		if d.owed {
+			at = sooner(at, d.refuted.Add(d.pace.probe))
 		}
 	}
 	return at

@@ -47,8 +47,27 @@
 // time-outs, and probes that are answered lower it. A node that ran on time and hears
 // nobody at all is cut off: the score does not delay its conclusion.
 //
-// Every member is watched, which suits a full mesh of up to 64 members. Each costs a few
-// hundred bytes and, while its link is idle, two to three probes a SuspectAfter.
+// # Who is watched by others
+//
+// Every member is watched, which suits a full mesh of up to 64 members. In a larger cluster
+// [Detector.Watch] names a few, and the others are judged by what their watchers say, which
+// everybody passes on. A suspicion is a probe over all ways at once, and the answer is a
+// record with a higher version:
+//
+//	0.05 × SuspectAfter                  without an answer: suspect
+//	0.9 × (RemoveAfter − SuspectAfter)   dead
+//	two watchers were refused            dead at once
+//
+// One liar makes everybody wait for an answer, which comes. Only silence that outlasts the
+// wait, or a second watcher, removes anybody. A node that hears nobody at all does not hear
+// of the others either: its far members are suspect and dead with those that it watches.
+//
+// Of two watchers and a member that only one can reach, the other one hears its suspicions
+// refuted again and again. Each time it waits twice as long, up to a minute, until it has a
+// link; what the others say of that member decides meanwhile.
+//
+// A member that is watched costs a few hundred bytes and, while its link is idle, two to
+// three probes a SuspectAfter; another one costs the bytes.
 //
 // The package is pure: no goroutine, lock, clock, socket or global randomness. A
 // [Detector] must be used by one goroutine.

@@ -45,7 +45,7 @@ func (d *Detector) scaled(now time.Time, base time.Duration) time.Duration {
 // isolated reports whether every member is silent.
 func (d *Detector) isolated(now time.Time) bool {
 	for _, w := range d.watches {
-		if now.Sub(w.heard) < d.pace.suspect {
+		if w.watched && now.Sub(w.heard) < d.pace.suspect {
 			return false
 		}
 	}
@@ -55,10 +55,21 @@ func (d *Detector) isolated(now time.Time) bool {
 // refute answers a suspicion of this node itself, at most once in a probe interval. The
 // others may be right in one thing: that this node is slow.
 func (d *Detector) refute(now time.Time, inc ident.Incarnation) {
-	if inc != d.incarnation || now.Sub(d.refuted) < d.pace.probe {
-		return
+	switch {
+	case inc != d.incarnation:
+	case now.Sub(d.refuted) >= d.pace.probe:
+		d.refuted, d.owed, d.known = now, false, false
+		d.health.worse(now, d.pace.answer)
+		d.act(Refute{})
+	case d.some:
+		// Whoever does not watch this node waits for the answer to each suspicion.
+		d.owed, d.known = true, false
 	}
-	d.refuted = now
-	d.health.worse(now, d.pace.answer)
-	d.act(Refute{})
+}
+
+// repay answers a suspicion that came too soon after another one.
+func (d *Detector) repay(now time.Time) {
+	if d.owed && now.Sub(d.refuted) >= d.pace.probe {
+		d.refute(now, d.incarnation)
+	}
 }

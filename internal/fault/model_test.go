@@ -2,6 +2,7 @@ package fault_test
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +23,12 @@ type book struct {
 	open    map[uint64]time.Time // requests of others without an answer
 	probed  map[byte]uint64      // last probe
 	trials  map[byte]int         // answers in a row, at most
+
+	some    bool                   // not everybody is watched
+	chosen  string                 // who is, then
+	doubted map[byte]time.Time     // the first word of others since the last refutation
+	accused map[byte]map[byte]bool // who else said "refused" since then
+	heard   time.Time              // anybody
 }
 
 // check takes the actions of one call.
@@ -35,6 +42,7 @@ func (b *book) check() {
 			b.probed[a.ID[0]] = a.Number
 		case fault.Request:
 			_, ok := b.watched[a.Target[0]]
+			b.must(!b.far(a.Target[0]), a)
 			b.must(ok && b.linked[a.Helper[0]] && a.Helper != a.Target && !b.watched[a.Helper[0]], a)
 		case fault.Answer:
 			_, ok := b.open[a.Number]
@@ -54,7 +62,8 @@ func (b *book) check() {
 			id := a.ID[0]
 			b.must(b.watched[id], a)
 			silent := b.now.Sub(b.life[id])
-			b.must(silent >= 2700*time.Millisecond || !b.refused[id].IsZero() && !b.linked[id], a)
+			b.must(silent >= 2700*time.Millisecond || !b.refused[id].IsZero() && !b.linked[id] || b.unrefuted(id), a)
+			b.must(!b.far(id) || b.unrefuted(id) || !b.refused[id].IsZero() || b.now.Sub(b.heard) >= 2700*time.Millisecond, a)
 			b.drop(id)
 		}
 	}
@@ -70,7 +79,42 @@ func (b *book) must(ok bool, a fault.Action) {
 	}
 }
 
+// far reports whether somebody is not watched.
+func (b *book) far(id byte) bool { return b.some && strings.IndexByte(b.chosen, id) < 0 }
+
+// unrefuted reports whether what others say may be the end of somebody.
+func (b *book) unrefuted(id byte) bool {
+	first, ok := b.doubted[id]
+	return ok && b.now.Sub(first) >= 1800*time.Millisecond || b.some && len(b.accused[id]) > 1
+}
+
+// said takes the word of one about another.
+func (b *book) said(by, id byte, refused bool) {
+	_, ok := b.watched[id]
+	if _, known := b.watched[by]; !ok || !known || by == id {
+		return
+	}
+	if b.some && b.doubted[id].IsZero() {
+		b.doubted[id] = b.now
+	}
+	if b.accused[id] == nil {
+		b.accused[id] = map[byte]bool{}
+	}
+	if refused {
+		b.accused[id][by] = true
+	}
+}
+
+// doubt takes note that a suspect who is not watched has to answer.
+func (b *book) doubt(id byte) {
+	if b.far(id) && b.watched[id] && b.doubted[id].IsZero() {
+		b.doubted[id] = b.now
+	}
+}
+
 func (b *book) drop(id byte) {
+	delete(b.doubted, id)
+	delete(b.accused, id)
 	delete(b.trials, id)
 	delete(b.watched, id)
 	delete(b.linked, id)
@@ -78,9 +122,13 @@ func (b *book) drop(id byte) {
 
 // alive takes a sign of life that the detector is told of.
 func (b *book) alive(id byte, at time.Time) {
-	if _, ok := b.watched[id]; ok && at.After(b.life[id]) {
+	_, ok := b.watched[id]
+	if ok && at.After(b.heard) {
+		b.heard = at
+	}
+	if ok && at.After(b.life[id]) {
 		b.life[id] = at
-		if at.After(b.refused[id]) {
+		if at.After(b.refused[id]) && !b.far(id) {
 			delete(b.refused, id)
 		}
 	}
@@ -93,8 +141,8 @@ func TestAnyOrder(t *testing.T) {
 		b := &book{
 			t: t, now: time.Unix(1_000_000, 0), watched: map[byte]bool{}, linked: map[byte]bool{},
 			life: map[byte]time.Time{}, refused: map[byte]time.Time{}, open: map[uint64]time.Time{}, probed: map[byte]uint64{},
-			trials: map[byte]int{},
-			d:      fault.New(fault.Config{Self: name('s'), Incarnation: incOf(name('s'))}, rand.New(rand.NewPCG(seed, 1))),
+			trials: map[byte]int{}, doubted: map[byte]time.Time{}, accused: map[byte]map[byte]bool{},
+			d: fault.New(fault.Config{Self: name('s'), Incarnation: incOf(name('s'))}, rand.New(rand.NewPCG(seed, 1))),
 		}
 		someone := rapid.SampledFrom([]byte("abcds"))
 		var asks uint64
@@ -151,11 +199,35 @@ func TestAnyOrder(t *testing.T) {
 				}
 				b.d.Refused(b.now, name(id))
 			}),
-			"refuted": step(func(id byte) { b.alive(id, b.now); b.d.Refuted(b.now, name(id)) }),
-			"suspected": step(func(id byte) {
-				by := name(someone.Draw(b.t, "by"))
-				b.d.Suspected(b.now, by, name(id), incOf(name(id)), rapid.Bool().Draw(b.t, "refused"))
+			"refuted": step(func(id byte) {
+				b.alive(id, b.now)
+				b.heard = b.now
+				if b.far(id) {
+					delete(b.refused, id)
+					delete(b.accused, id)
+				}
+				delete(b.doubted, id)
+				b.d.Refuted(b.now, name(id))
 			}),
+			"suspected": step(func(id byte) {
+				by, refused := someone.Draw(b.t, "by"), rapid.Bool().Draw(b.t, "refused")
+				b.said(by, id, refused)
+				b.heard = b.now
+				b.d.Suspected(b.now, name(by), name(id), incOf(name(id)), refused)
+			}),
+			"watch": func(t *rapid.T) {
+				b.chosen, b.some = rapid.SampledFrom([]string{"", "a", "ab", "bcd", "abcd"}).Draw(t, "whom"), true
+				if rapid.Bool().Draw(t, "everybody") {
+					b.some = false
+					b.d.Watch(b.now, nil)
+				} else {
+					for id := range b.watched {
+						b.doubt(id)
+					}
+					watch(b.chosen)(b.d, b.now)
+				}
+				b.check()
+			},
 			"asked": step(func(id byte) {
 				asks++
 				b.open[asks] = b.now

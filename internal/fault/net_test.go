@@ -28,6 +28,7 @@ type network struct {
 	loss       func(from, to int) float64 // of a segment
 	cut        func(from, to int) bool    // everything is lost
 	verdicts   []verdict
+	watchers   [][]int     // of each node, who are linked with it; nil where all are
 	trace      hash.Hash64 // of all actions, if not nil
 }
 
@@ -44,6 +45,7 @@ type node struct {
 	wake   time.Time         // the tick that counts
 	gone   map[int]bool      // dead in its eyes
 	began  map[int]time.Time // when a peer became suspect
+	news   news              // in a partial mesh
 }
 
 // verdict is what one node found about another.
@@ -76,10 +78,14 @@ func idOf(n int) ident.NodeID    { return ident.NodeID{byte(n + 1)} }
 func nodeOf(id ident.NodeID) int { return int(id[0]) - 1 }
 
 // newNetwork returns a full mesh of n nodes that have run for some time.
-func newNetwork(seed uint64, n int) *network {
+func newNetwork(seed uint64, n int) *network { return newMesh(seed, n, nil) }
+
+// newMesh returns nodes that have run for some time, all linked or each with its watchers.
+func newMesh(seed uint64, n int, watchers [][]int) *network {
 	w := &network{
-		agenda: agenda.New[time.Time, event](time.Time.Compare),
-		start:  time.Unix(1_000_000, 0), seed: seed, rand: rand.New(rand.NewPCG(seed, 0)),
+		watchers: watchers,
+		agenda:   agenda.New[time.Time, event](time.Time.Compare),
+		start:    time.Unix(1_000_000, 0), seed: seed, rand: rand.New(rand.NewPCG(seed, 0)),
 		loss: func(int, int) float64 { return 0 },
 		cut:  func(int, int) bool { return false },
 	}
@@ -95,10 +101,13 @@ func newNetwork(seed uint64, n int) *network {
 		for _, b := range w.nodes {
 			if a != b {
 				a.d.Add(w.now, idOf(b.n), incOf(idOf(b.n)))
+			}
+			if a != b && w.linked(a.n, b.n) {
 				a.links[b.n] = 1
 				a.d.LinkUp(w.now, idOf(b.n))
 			}
 		}
+		a.watch()
 		a.settle()
 	}
 	w.run(3*time.Second + time.Duration(w.rand.Int64N(int64(time.Second))))
@@ -187,15 +196,25 @@ func (n *node) act(a fault.Action) {
 	case fault.Answer:
 		n.send(nodeOf(a.To), func(to *node) { to.d.Result(w.now, idOf(n.n), a.Number, a.Alive) })
 	case fault.Tell:
-		n.tell(a)
+		if w.watchers != nil {
+			n.accuse(a)
+		} else {
+			n.tell(a)
+		}
 	case fault.Redial:
 		n.redial(nodeOf(a.ID))
 	case fault.Refute:
+		if w.watchers != nil {
+			n.refute()
+			return
+		}
 		for p := range w.nodes {
 			n.send(p, func(to *node) { to.d.Refuted(w.now, idOf(n.n)) })
 		}
 	case fault.Suspect:
 		note(a.ID, false, false)
+	case fault.Alive:
+		n.news.cleared++
 	case fault.Dead:
 		n.gone[nodeOf(a.ID)] = true
 		note(a.ID, true, a.Silent)

@@ -18,6 +18,7 @@ type pace struct {
 	late    time.Duration // a Tick later than this means that this node did not run
 	prompt  time.Duration // least time between two reactions to what others say
 	gap     time.Duration // least time between two probes of one member
+	grace   time.Duration // for a refutation, until who is not watched is suspect
 }
 
 func paceOf(suspectAfter, removeAfter time.Duration) pace {
@@ -32,6 +33,7 @@ func paceOf(suspectAfter, removeAfter time.Duration) pace {
 		late:    suspectAfter / 4,
 		prompt:  suspectAfter / 10,
 		gap:     suspectAfter / 100,
+		grace:   suspectAfter / 20, // half of what is kept back
 	}
 }
 
@@ -41,6 +43,14 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// sooner returns the first of two moments, of which a may be zero for none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() {
+		return b
+	}
+	return earlier(a, b)
 }
 
 // later returns the last of two moments.

@@ -17,8 +17,16 @@ type watch struct {
 	linked    bool
 	closed    bool // its end closed the last link
 	suspected bool
-	refused   time.Time // this node's redial was refused then; zero if not since heard
-	accused   time.Time // another member said so of its redial; likewise
+	refused   time.Time    // this node's redial was refused then; zero if not since heard
+	accused   time.Time    // another member said so of its redial; likewise
+	accuser   ident.NodeID // who said so last
+
+	// What follows matters only while this node does not watch everybody.
+	watched bool
+	began   time.Time     // when this node began to watch it
+	extra   time.Duration // how much longer than others it may be silent; see rest
+	raised  bool          // this node told of a suspicion, and had no sign of life since
+	doubted time.Time     // since when a refutation is waited for; zero if it is not
 
 	number uint64        // of the last probe while it is not acked, else 0
 	probed time.Time     // when it left
@@ -47,22 +55,20 @@ func (d *Detector) draw() time.Duration {
 	return d.pace.probe*4/5 + time.Duration(d.rand.Int64N(int64(d.pace.probe/5)))
 }
 
-// since returns when the silence of w began.
-func (d *Detector) since(w *watch) time.Time { return later(w.heard, d.restarted) }
+// since returns when the silence of w began, as far as it counts.
+func (d *Detector) since(w *watch) time.Time {
+	return later(later(w.heard, w.began), d.restarted).Add(w.extra)
+}
 
 // step does what is due for w and reports whether w is dead.
 func (d *Detector) step(now time.Time, w *watch) (dead bool) {
-	silent := now.Sub(d.since(w))
-	if silent >= d.scaled(now, d.pace.suspect) && d.suspect(w) {
-		d.act(Tell{ID: w.id, Incarnation: w.incarnation})
-	}
-	if silent >= d.scaled(now, d.pace.remove) {
+	if w.watched && d.silent(now, w) || d.unrefuted(now, w) {
 		return true
 	}
-	if w.linked && !now.Before(d.probeDue(w)) {
+	if d.probed(w) && !now.Before(d.probeDue(w)) {
 		d.probe(now, w)
 	}
-	if !now.Before(d.askDue(w)) {
+	if w.watched && !now.Before(d.askDue(w)) {
 		d.ask(now, w)
 	}
 	d.expire(now, w)
@@ -70,22 +76,45 @@ func (d *Detector) step(now time.Time, w *watch) (dead bool) {
 	return false
 }
 
+// silent suspects w if it is silent for long, and reports whether it is dead by that.
+func (d *Detector) silent(now time.Time, w *watch) (dead bool) {
+	quiet := now.Sub(d.since(w))
+	if quiet >= d.scaled(now, d.pace.suspect) && d.suspect(w) {
+		w.raised = true
+		d.act(Tell{ID: w.id, Incarnation: w.incarnation})
+	}
+	return quiet >= d.scaled(now, d.pace.remove)
+}
+
+// probed reports whether probes go to w: while it is watched, or when somebody waits for
+// what it answers.
+func (d *Detector) probed(w *watch) bool { return w.linked && (w.watched || w.wanted) }
+
 // plan sets the time of the next step of w. Evidence that comes later makes the step
 // come too early, never too late, and then it plans again: so Heard need not.
 func (d *Detector) plan(now time.Time, w *watch) {
-	since := d.since(w)
-	due := earlier(since.Add(d.scaled(now, d.pace.remove)), d.askDue(w))
-	if !w.suspected {
-		due = earlier(due, since.Add(d.scaled(now, d.pace.suspect)))
+	var due time.Time // zero for nothing
+	if w.watched {
+		since := d.since(w)
+		due = earlier(since.Add(d.scaled(now, d.pace.remove)), d.askDue(w))
+		if !w.suspected {
+			due = earlier(due, since.Add(d.scaled(now, d.pace.suspect)))
+		}
 	}
-	if w.linked {
-		due = earlier(due, d.probeDue(w))
+	if !w.doubted.IsZero() {
+		due = sooner(due, d.doubtDue(now, w))
+	}
+	if d.probed(w) {
+		due = sooner(due, d.probeDue(w))
 	}
 	if len(w.asks) > 0 {
-		due = earlier(due, w.asks[0].at.Add(d.pace.reply))
+		due = sooner(due, w.asks[0].at.Add(d.pace.reply))
 	}
-	// What is overdue is done now: only this node's own delay may look like one.
-	w.due, d.known = later(due, now), false
+	if !due.IsZero() {
+		// What is overdue is done now: only this node's own delay may look like one.
+		due = later(due, now)
+	}
+	w.due, d.known = due, false
 }
 
 // probeDue returns when w is to be probed if it has a link.
@@ -103,11 +132,15 @@ func (d *Detector) probe(now time.Time, w *watch) {
 	d.act(Probe{ID: w.id, Number: d.number})
 }
 
-// evidence takes a sign of life of the time at.
+// evidence takes a sign of life of the time at, unless it is an old one.
 func (d *Detector) evidence(now time.Time, w *watch, at time.Time) {
-	if !at.After(w.heard) {
-		return
+	if at.After(w.heard) {
+		d.lives(now, w, at)
 	}
+}
+
+// lives is evidence that is not old.
+func (d *Detector) lives(now time.Time, w *watch, at time.Time) {
 	w.heard = at
 	// A sign of life that is older than a refusal does not speak against it.
 	if at.After(w.refused) {
@@ -119,6 +152,7 @@ func (d *Detector) evidence(now time.Time, w *watch, at time.Time) {
 	if n := len(w.rounds); n > 0 && at.After(w.rounds[n-1].at) {
 		w.rounds = w.rounds[:0] // answered by the member itself
 	}
+	w.raised, w.doubted = false, time.Time{}
 	if w.suspected {
 		d.revive(now, w)
 		d.plan(now, w)
@@ -151,7 +185,8 @@ func (d *Detector) bury(w *watch) {
 	if i, ok := d.index(w.id); ok {
 		d.watches, d.known = slices.Delete(d.watches, i, i+1), false
 	}
-	d.act(Dead{ID: w.id, Silent: !w.closed && w.refused.IsZero()})
+	others := d.trusting(w) && !w.accused.IsZero()
+	d.act(Dead{ID: w.id, Silent: !w.closed && w.refused.IsZero() && !others})
 }
 
 // conclude buries whom the quick way decides: this node found it refusing, and another
@@ -160,7 +195,7 @@ func (d *Detector) bury(w *watch) {
 func (d *Detector) conclude() {
 	for {
 		i := slices.IndexFunc(d.watches, func(w *watch) bool {
-			return !w.refused.IsZero() && (!w.accused.IsZero() || !d.watched(w))
+			return !w.refused.IsZero() && (!w.accused.IsZero() || !d.others(w))
 		})
 		if i < 0 {
 			return
@@ -169,7 +204,7 @@ func (d *Detector) conclude() {
 	}
 }
 
-// watched reports whether another member that is not suspect could look after w.
-func (d *Detector) watched(w *watch) bool {
+// others reports whether another member that is not suspect could look after w.
+func (d *Detector) others(w *watch) bool {
 	return slices.ContainsFunc(d.watches, func(o *watch) bool { return o != w && !o.suspected })
 }
