@@ -20,6 +20,9 @@ import (
 func TestDecodeRefuses(t *testing.T) {
 	const zeros = "0000000000000000"
 	const target = "0100000000000000000000000000000000000000000000000000000000000002"
+	const other = "0200000000000000000000000000000000000000000000000000000000000003"
+	const nobody = zeros + zeros + zeros + zeros
+	const inc = "0000000000000001"
 	hello := func(inc, rest string) string { return "0001" + zeros + zeros + inc + zeros + rest }
 	refuses(t, []refusal{
 		{"a type of 0", 0, "", frame.ErrUnknown},
@@ -54,6 +57,22 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a field that ends early", frame.TypeAccept, zeros + zeros + "02 02 ff", frame.ErrMalformed},
 		{"a flag of 2", frame.TypeProbeResult, zeros + "02", frame.ErrMalformed},
 		{"a target of zeros", frame.TypeProbeRequest, strings.Repeat(zeros, 5) + "0000000000000001", frame.ErrMalformed},
+		{"a suspicion of oneself", frame.TypeSuspicion, target + inc + inc + "00" + target + "00", frame.ErrMalformed},
+		{"a suspicion by nobody", frame.TypeSuspicion, target + inc + inc + "00" + nobody + "00", frame.ErrMalformed},
+		{"a suspicion of incarnation 0", frame.TypeSuspicion, target + zeros + inc + "00" + other + "00", frame.ErrMalformed},
+		{
+			"a suspicion of a version without a next one", frame.TypeSuspicion,
+			target + inc + "ffffffffffffffff" + "00" + other + "00", frame.ErrMalformed,
+		},
+		{"a suspicion with a flag of 2", frame.TypeSuspicion, target + inc + inc + "02" + other + "00", frame.ErrMalformed},
+		{
+			"a suspicion with a signature of 129 bytes", frame.TypeSuspicion,
+			target + inc + inc + "00" + other + "8101", frame.ErrTooLarge,
+		},
+		{
+			"a suspicion with a critical field", frame.TypeSuspicion,
+			target + inc + inc + "00" + other + "00" + "01 00", frame.ErrCritical,
+		},
 		{"a suspect of incarnation 0", frame.TypeSuspect, target + zeros + "00", frame.ErrMalformed},
 		{"a suspect of the highest incarnation", frame.TypeSuspect, target + "ffffffffffffffff" + "00", frame.ErrMalformed},
 		{"no record", frame.TypeRecords, "", frame.ErrMalformed},
@@ -142,7 +161,7 @@ func drawFrame(t *rapid.T) frame.Frame {
 	inc := ident.Incarnation(rapid.Uint64Range(1, math.MaxUint64-1).Draw(t, "incarnation"))
 	number := u64.Draw(t, "number")
 	flag := rapid.Bool().Draw(t, "flag")
-	switch i := rapid.IntRange(0, 10).Draw(t, "kind"); i {
+	switch i := rapid.IntRange(0, 11).Draw(t, "kind"); i {
 	case 0:
 		h := frame.Hello{
 			Proto: rapid.Uint16().Draw(t, "proto"), Incarnation: inc, Name: str(frame.NameMax, "name"),
@@ -188,6 +207,11 @@ func drawFrame(t *rapid.T) frame.Frame {
 			})
 		}
 		return m
+	case 11:
+		return frame.Suspicion{
+			Target: id, Incarnation: inc, Version: number >> 1, Refused: flag,
+			By: ident.NodeID{0: ^id[0], 1: 1}, Signature: []byte(str(frame.SignatureMax, "signature")),
+		}
 	default:
 		return frame.Acked{Lane: frame.Lane(rapid.IntRange(0, 1).Draw(t, "lane")), Number: ident.Seq(number)}
 	}

@@ -20,9 +20,9 @@
 //		payload, run = frame.NextPayload(run)
 //	}
 //
-// A [Record] is what a member says about itself, a [Relay] what it published, for those who
-// have no link with it. Both are signed by their subject and passed on unchanged, so that
-// nobody believes a third party about it.
+// A [Record] is what a member says about itself, a [Relay] what it published and a
+// [Suspicion] whom it has no sign of life of, for those who have no link with it. All are
+// signed by who says so and passed on unchanged, so that nobody believes a third party.
 //
 // Every decoder takes hostile input: it never panics, never reads past what it was
 // given, and its memory follows the bytes received, never a length or a count that they

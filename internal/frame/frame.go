@@ -54,6 +54,7 @@ const (
 	TypeProbeRequest Type = 10
 	TypeProbeResult  Type = 11
 	TypeSuspect      Type = 12
+	TypeSuspicion    Type = 13
 	TypeRecords      Type = 16
 	TypeDigest       Type = 17
 
@@ -95,6 +96,7 @@ var typeNames = [...]string{
 	TypeProbeRequest: "PROBE-REQUEST",
 	TypeProbeResult:  "PROBE-RESULT",
 	TypeSuspect:      "SUSPECT",
+	TypeSuspicion:    "SUSPICION",
 	TypeRecords:      "RECORDS",
 	TypeDigest:       "DIGEST",
 	TypeOpen:         "OPEN",
@@ -147,9 +149,9 @@ func Next(b []byte) (Raw, int, error) {
 }
 
 // Frame is any frame but EVENTS: one of the value types [Hello], [Accept], [Reject], [Bye],
-// [Probe], [Ack], [ProbeRequest], [ProbeResult], [Suspect], [Records], [Digest], [Open],
-// [Acked], [Relay], [Marks], [Pull], [Greet], [Proof], [Lead], [Promote], [LeaseRule],
-// [LeaseAsk], [LeaseAnswer], [LeaseRelease] and [LeasePromote].
+// [Probe], [Ack], [ProbeRequest], [ProbeResult], [Suspect], [Suspicion], [Records],
+// [Digest], [Open], [Acked], [Relay], [Marks], [Pull], [Greet], [Proof], [Lead], [Promote],
+// [LeaseRule], [LeaseAsk], [LeaseAnswer], [LeaseRelease] and [LeasePromote].
 type Frame interface {
 	// Type returns the type under which the frame travels.
 	Type() Type
@@ -191,6 +193,22 @@ func decode(t Type, r *reader) Frame {
 		return decodeReject(r)
 	case TypeBye:
 		return decodeBye(r)
+	case TypeRecords:
+		return decodeRecords(r)
+	case TypeDigest:
+		return Digest{Hash: r.u64()}
+	case TypeOpen:
+		return decodeOpen(r)
+	case TypeAcked:
+		return Acked{Lane: r.lane(), Number: r.seq()}
+	default: // a probe's; an election's; gossip; EVENTS, which DecodeEvents takes; or unknown
+		return decodeProbes(t, r)
+	}
+}
+
+// decodeProbes is decode for the frames with which members watch each other.
+func decodeProbes(t Type, r *reader) Frame {
+	switch t {
 	case TypeProbe:
 		return Probe{Number: r.u64()}
 	case TypeAck:
@@ -201,15 +219,9 @@ func decode(t Type, r *reader) Frame {
 		return ProbeResult{Number: r.u64(), Alive: r.flag()}
 	case TypeSuspect:
 		return decodeSuspect(r)
-	case TypeRecords:
-		return decodeRecords(r)
-	case TypeDigest:
-		return Digest{Hash: r.u64()}
-	case TypeOpen:
-		return decodeOpen(r)
-	case TypeAcked:
-		return Acked{Lane: r.lane(), Number: r.seq()}
-	default: // an election's; gossip; EVENTS, which DecodeEvents takes; or unknown
+	case TypeSuspicion:
+		return decodeSuspicion(r)
+	default:
 		return decodeElection(t, r)
 	}
 }

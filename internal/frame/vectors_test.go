@@ -14,12 +14,14 @@ import (
 	"github.com/espial-go/espial/internal/ident"
 )
 
-// keyOneID is the ID of the key that newKey makes of 1, and batchSignature what it signs the
-// batch of the vectors with.
+// keyOneID is the ID of the key that newKey makes of 1, batchSignature and
+// suspicionSignature what it signs the batch and the suspicion of the vectors with.
 const (
 	keyOneID       = "fd110d301d2f077de1414b8f99f441b1403fab207b2052fbd2c065e4ee8e7dc2"
 	batchSignature = "939681bf44e4dacccb303b1f4dfc7dc12cd40932028858df5096388ca538712e" +
 		"f9e151fbbc93b481732f3a8344995fb1e936782c735d3ccd197f632261c06e05"
+	suspicionSignature = "a098d24c7ddc1f4b727aebd2aeb54a196ce66cfc4055140e230c58922c8b5364" +
+		"c5ab7da5bbca3c666815b246d5c613411f6a70c8a75f7e1806db945558facf00"
 	batchHash = "12124c771154e0c04ab4de0b29b8bf1139908eb6a701a0d3ab3f22b6cf1b7765"
 )
 
@@ -82,6 +84,15 @@ var vectors = []struct {
 		frame: frame.Suspect{Target: ident.NodeID{0: 1, 31: 2}, Incarnation: 9, Refused: true},
 		wire: `0c 000029 0100000000000000000000000000000000000000000000000000000000000002
 			0000000000000009 01`,
+	},
+	{
+		name: "SUSPICION",
+		frame: frame.Suspicion{
+			Target: ident.NodeID{0: 1, 31: 2}, Incarnation: 9, Version: 5, Refused: true,
+			By: ident.NodeID(fromHex(keyOneID)), Signature: fromHex(suspicionSignature),
+		},
+		wire: `0d 000092 0100000000000000000000000000000000000000000000000000000000000002 0000000000000009
+			0000000000000005 01 ` + keyOneID + ` 40 ` + suspicionSignature,
 	},
 	{
 		name:  "RECORDS",
