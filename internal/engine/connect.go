@@ -386,6 +386,8 @@ func (h *handler) receive(raw frame.Raw) error {
 	switch f := f.(type) {
 	case frame.Records:
 		return h.learn(f, inputCost(raw))
+	case frame.Suspicion:
+		return h.accused(f, inputCost(raw))
 	case frame.Hello, frame.Accept, frame.Reject:
 		return fmt.Errorf("engine: %v after admission", raw.Type)
 	}
@@ -406,19 +408,20 @@ func (h *handler) receive(raw frame.Raw) error {
 }
 
 // offer is [Engine.offer] for a frame of the link, within the link's share of the queue.
-func (h *handler) offer(cost int64, f input) {
+func (h *handler) offer(cost int64, f input) (taken bool) {
 	if h.waiting.Add(cost) > shareMax {
 		h.waiting.Add(-cost)
 		h.e.dropped.inputs.Add(1)
-		return
+		return false
 	}
-	taken := h.e.offer(func(now time.Time) {
+	taken = h.e.offer(func(now time.Time) {
 		h.waiting.Add(-cost)
 		f(now)
 	})
 	if !taken {
 		h.waiting.Add(-cost)
 	}
+	return taken
 }
 
 // learn verifies the member records of a frame, on the reader's goroutine, before the
@@ -458,12 +461,8 @@ func (h *handler) learn(f frame.Records, cost int64) error {
 // known reports whether a record is byte for byte one that the owner lists, which was
 // verified before.
 func (e *Engine) known(r frame.Record) bool {
-	for _, m := range e.View().Members {
-		if m.Record.ID == r.ID {
-			return string(m.Record.Raw) == string(r.Raw)
-		}
-	}
-	return false
+	m, listed := e.member(r.ID)
+	return listed && string(m.Record.Raw) == string(r.Raw)
 }
 
 // checkRecord holds the grammars that package frame leaves to its callers.

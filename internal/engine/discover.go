@@ -214,6 +214,7 @@ func (e *Engine) Status() Status {
 	s.Dropped["breaches"] = e.dropped.breaches.Load()
 	s.Dropped["handshakes"] = e.dropped.handshakes.Load()
 	s.Dropped["records"] = e.dropped.records.Load()
+	s.Dropped["suspicions"] = e.dropped.suspicions.Load()
 	s.Dropped["half_open"], s.Dropped["too_often"] = e.gate.Refused()
 	return s
 }

@@ -147,6 +147,7 @@ type Engine struct {
 	view     atomic.Pointer[core.View]
 	homes    atomic.Pointer[homes] // of the members of view
 	reigns   *reigns
+	hearsay  *hearsay
 	dropped  counters
 
 	mu    sync.Mutex // guards what follows
@@ -155,7 +156,7 @@ type Engine struct {
 
 // counters count what was refused or lost.
 type counters struct {
-	inputs, breaches, handshakes, records atomic.Uint64
+	inputs, breaches, handshakes, records, suspicions atomic.Uint64
 }
 
 // New makes a node that does nothing before Run.
@@ -176,6 +177,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		cfg: cfg, inc: inc, identity: identity, hub: newHub(), reigns: newReigns(), keeper: newKeeper(),
+		hearsay: newHearsay(),
 		inputs: make(chan input, inputsMax), poke: make(chan struct{}, 1), ended: make(chan struct{}),
 		links: map[core.LinkID]*peerLink{}, refused: map[ident.NodeID]core.Rejection{},
 	}

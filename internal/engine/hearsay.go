@@ -1,0 +1,126 @@
+package engine
+
+import (
+	"sync"
+	"time"
+
+	"github.com/espial-go/espial/internal/core"
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+)
+
+// Limits of what is remembered of suspicions, so that each is verified once although every
+// peer passes it on.
+const (
+	// hearsayFor is for how long one is. It is longer than a suspicion takes to all members,
+	// and short enough for what is said again because it was lost on its way.
+	hearsayFor = 3 * time.Second
+
+	// hearsayMax is how many are.
+	hearsayMax = 4096
+
+	// hearsayShare is how many of them may be one member's: several times of what one says
+	// when all whom it watches die together. What it says besides is dropped, and costs
+	// nobody a signature.
+	hearsayShare = 64
+)
+
+// saying is what makes a suspicion another one than the last.
+type saying struct {
+	by, target  ident.NodeID
+	incarnation ident.Incarnation
+	version     uint64
+	refused     bool
+}
+
+// hearsay remembers suspicions that were heard of lately. The readers of all links share it.
+type hearsay struct {
+	mu    sync.Mutex // guards what follows
+	heard map[saying]time.Time
+	order []saying // oldest first; one may be forgotten already
+	by    map[ident.NodeID]int
+}
+
+func newHearsay() *hearsay {
+	return &hearsay{heard: map[saying]time.Time{}, by: map[ident.NodeID]int{}}
+}
+
+// news reports whether s was not heard of lately and its accuser may say more, and takes
+// note of it then. Known reports that it was.
+func (h *hearsay) news(now time.Time, s saying) (news, known bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for len(h.order) > 0 && (len(h.order) >= hearsayMax || now.Sub(h.heard[h.order[0]]) >= hearsayFor) {
+		h.drop(h.order[0])
+		h.order = h.order[1:]
+	}
+	if _, known = h.heard[s]; known || h.by[s.by] >= hearsayShare {
+		return false, known
+	}
+	h.heard[s] = now
+	h.order = append(h.order, s)
+	h.by[s.by]++
+	return true, false
+}
+
+// forget takes back that s was heard of: nothing came of it.
+func (h *hearsay) forget(s saying) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.drop(s)
+}
+
+// drop forgets s, but not its place in the order. The caller holds mu.
+func (h *hearsay) drop(s saying) {
+	if _, known := h.heard[s]; !known {
+		return
+	}
+	delete(h.heard, s)
+	if h.by[s.by]--; h.by[s.by] == 0 {
+		delete(h.by, s.by)
+	}
+}
+
+// accused verifies a suspicion on the reader's goroutine, before the owner sees it. One
+// that does not hold is the sender's fault: an honest node passes on only what it verified.
+func (h *handler) accused(s frame.Suspicion, cost int64) error {
+	e := h.e
+	if s.By == e.cfg.Key.ID() {
+		return nil // it went round
+	}
+	k := saying{by: s.By, target: s.Target, incarnation: s.Incarnation, version: s.Version, refused: s.Refused}
+	news, known := e.hearsay.news(time.Now(), k)
+	if known {
+		return nil
+	}
+	m, listed := e.member(s.By)
+	if !news || !listed {
+		if news {
+			e.hearsay.forget(k)
+		}
+		e.dropped.suspicions.Add(1)
+		return nil
+	}
+	if err := s.Verify(m.Record.Public); err != nil {
+		e.hearsay.forget(k)
+		e.dropped.suspicions.Add(1)
+		return err
+	}
+	if !h.offer(cost, func(now time.Time) {
+		e.core.Heard(now, h.id, now)
+		e.core.Receive(now, h.id, s)
+	}) {
+		e.hearsay.forget(k) // another peer passes it on
+	}
+	return nil
+}
+
+// member returns a member of the present view.
+func (e *Engine) member(id ident.NodeID) (core.Member, bool) {
+	for _, m := range e.View().Members {
+		if m.Record.ID == id {
+			return m, true
+		}
+	}
+	return core.Member{}, false
+}
