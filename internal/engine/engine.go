@@ -178,7 +178,7 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, inc: inc, identity: identity, hub: newHub(), reigns: newReigns(), keeper: newKeeper(),
 		hearsay: newHearsay(),
-		inputs: make(chan input, inputsMax), poke: make(chan struct{}, 1), ended: make(chan struct{}),
+		inputs:  make(chan input, inputsMax), poke: make(chan struct{}, 1), ended: make(chan struct{}),
 		links: map[core.LinkID]*peerLink{}, refused: map[ident.NodeID]core.Rejection{},
 	}
 	e.paths.changed = make(chan struct{})

@@ -88,7 +88,7 @@ func (h *handler) accused(s frame.Suspicion, cost int64) error {
 	if s.By == e.cfg.Key.ID() {
 		return nil // it went round
 	}
-	k := saying{by: s.By, target: s.Target, incarnation: s.Incarnation, version: s.Version, refused: s.Refused}
+	k := saying{s.By, s.Target, s.Incarnation, s.Version, s.Refused}
 	news, known := e.hearsay.news(time.Now(), k)
 	if known {
 		return nil
