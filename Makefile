@@ -25,6 +25,10 @@ help: ## list the targets
 build: ## build the command into bin/
 	go build -trimpath -o bin/ ./cmd/...
 
+.PHONY: peers
+peers: build ## build espial-bench into bin/ as well, which espial bench --peers runs
+	cd bench && go build -trimpath -o ../bin/espial-bench .
+
 .PHONY: demo
 demo: ## a cluster of five nodes on this machine, narrated
 	go run ./cmd/espial demo
@@ -65,10 +69,10 @@ fuzz: ## each fuzz target for FUZZTIME
 	scripts/fuzz.sh $(FUZZTIME) $(PKG)
 
 .PHONY: bench
-bench: ## benchmarks in the form that benchstat reads, then what real processes do, beside others
+bench: peers ## benchmarks in the form that benchstat reads, then what real processes do, beside others
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) $(PKG)
-	go run ./cmd/espial bench --runs 1 --duration 1s
-	cd bench && go run . -rounds 1 -runs 1 -duration 1s -sizes 128 -receivers 4
+	bin/espial bench --peers --runs 1 --duration 1s
+	bin/espial-bench -scenario E -rounds 1
 
 .PHONY: cross
 cross: ## compile for every supported system

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -31,11 +32,12 @@ func TestFlags(t *testing.T) {
 		"A is one to one":             {"-scenario A", "", []int{1}, false},
 		"B is one to many":            {"-scenario=B -receivers 2,8", "", []int{2, 8}, false},
 		"E carries nothing":           {"--scenario E", "", nil, true},
-		"there is no scenario F":      {"-scenario F", "-scenario", nil, false},
+		"A and B without E":           {"-scenario A,B", "", []int{1, 4, 16}, false},
+		"there is no scenario F":      {"-scenario A,F", "-scenario", nil, false},
 		"a message has room for time": {"-sizes 128,7", "-sizes", nil, false},
 		"one receiver is scenario A":  {"-receivers 1", "-receivers", nil, false},
-		"a contender must exist":      {"-only espial,zeppelin", "zeppelin", nil, false},
-		"a seat or a carrier is one":  {"-only tls,raft", "", []int{1, 4, 16}, true},
+		"a contender must exist":      {"-only link,zeppelin", "zeppelin", nil, false},
+		"a seat or a carrier is one":  {"-only bare,raft", "", []int{1, 4, 16}, true},
 		"no rounds tell nothing":      {"-rounds 0", "-rounds", nil, false},
 		"it takes no arguments":       {"fast", "fast", nil, false},
 	} {
@@ -73,6 +75,47 @@ func TestQuantile(t *testing.T) {
 		if got := quantile(tc.of, tc.q); got != tc.want {
 			t.Errorf("%s: quantile(%v, %v) = %v, want %v", name, tc.of, tc.q, got, tc.want)
 		}
+	}
+}
+
+func TestHistogram(t *testing.T) {
+	us := func(all ...float64) (ds []time.Duration) {
+		for _, f := range all {
+			ds = append(ds, time.Duration(f*float64(time.Microsecond)))
+		}
+		return ds
+	}
+	for name, tt := range map[string]struct {
+		in   []time.Duration
+		want []bucket
+	}{
+		"of nothing":               {nil, nil},
+		"a limit is its bucket's":  {us(8), []bucket{{8, 1}}},
+		"above it is the next's":   {us(8.5, 8), []bucket{{8, 1}, {16, 1}}},
+		"gaps are shown":           {us(3, 20, 3.5), []bucket{{4, 2}, {8, 0}, {16, 0}, {32, 1}}},
+		"what took no time at all": {us(0), []bucket{{1, 1}}},
+	} {
+		if got := histogram(tt.in); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: histogram(%v) = %v, want %v", name, tt.in, got, tt.want)
+		}
+	}
+}
+
+// TestARowIsALineOfEspialBench: whoever reads espial bench --json reads it with --peers, too.
+func TestARowIsALineOfEspialBench(t *testing.T) {
+	var out bytes.Buffer
+	r := rate{OfBare: 1, Link: 1, Histogram: []bucket{{1, 1}}}
+	if err := write(&out, []rate{r}, true); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range regexp.MustCompile(`"(\w+)":`).FindAllStringSubmatch(out.String(), -1) {
+		got = append(got, m[1])
+	}
+	want := strings.Fields("scenario carrier size nodes runs rate_per_s bytes_per_s of_bare link_over_it " +
+		"p50_us p99_us cpu_ns_per_msg allocs_per_msg lost histogram up_to_us count")
+	if !slices.Equal(got, want) {
+		t.Errorf("a row has the fields %q, want %q", got, want)
 	}
 }
 
@@ -115,7 +158,7 @@ func TestTable(t *testing.T) {
 // TestContenders measures a moment of each way to bring messages, and one round of an
 // election: whatever it prints, the processes start, do what they are told, and end.
 func TestContenders(t *testing.T) {
-	o, err := parse(strings.Fields("-json -only tls,espial,nats,espial-available " +
+	o, err := parse(strings.Fields("-json -only bare,link,nats,espial-available " +
 		"-rounds 1 -calm 200ms -runs 1 -duration 100ms -sizes 64 -receivers 2"))
 	if err != nil {
 		t.Fatal(err)
@@ -128,18 +171,19 @@ func TestContenders(t *testing.T) {
 	for dec := json.NewDecoder(&out); ; {
 		var r struct {
 			rate
-			Killed float64 `json:"killed_p50_us"`
+			Contender string  `json:"contender"`
+			Killed    float64 `json:"killed_p50_us"`
 		}
 		if err := dec.Decode(&r); err != nil {
 			break
 		}
-		seen = append(seen, r.Scenario+" "+r.Contender)
-		if r.Rate <= 0 && r.Killed <= 0 {
-			t.Errorf("%s %s measured nothing: %+v", r.Scenario, r.Contender, r)
+		seen = append(seen, r.Scenario+" "+r.Carrier+r.Contender)
+		if (r.Rate <= 0 || len(r.Histogram) == 0) && r.Killed <= 0 {
+			t.Errorf("%s measured nothing: %+v", seen[len(seen)-1], r)
 		}
 	}
 	want := []string{
-		"E espial-available", "A tls", "A espial", "A nats", "B tls", "B espial", "B nats",
+		"A bare", "A link", "A nats", "B bare", "B link", "B nats", "E espial-available",
 	}
 	if !slices.Equal(seen, want) {
 		t.Errorf("rows are %q, want %q", seen, want)
@@ -148,7 +192,7 @@ func TestContenders(t *testing.T) {
 
 // TestAFailedChild tells of a child that cannot do what it is for.
 func TestAFailedChild(t *testing.T) {
-	p, err := spawn(t.Context(), "hub", "tls", post{})
+	p, err := spawn(t.Context(), "hub", "bare", post{})
 	if err != nil {
 		t.Fatal(err)
 	}

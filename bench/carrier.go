@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -37,7 +38,7 @@ type hub interface {
 // carriers returns the contenders of scenarios A and B, the limit first.
 func carriers() []contender[carrier] {
 	return []contender[carrier]{
-		{bareName, bare{}}, {espialName, espialCarrier{}}, {"nats", natsCarrier{}},
+		{bareName, bare{}}, {linkName, espialCarrier{}}, {"nats", natsCarrier{}},
 	}
 }
 
@@ -51,7 +52,8 @@ type post struct {
 type worker struct {
 	tallies []*tally
 	send    sender
-	cpu     time.Duration // at the beginning of the run
+	cpu     time.Duration // at the beginning of the run, as is mallocs
+	mallocs uint64
 }
 
 // report is what it tells about a run.
@@ -60,6 +62,7 @@ type report struct {
 	Count     uint64          `json:"count,omitempty"`
 	Elapsed   time.Duration   `json:"elapsed,omitempty"` // between the first message and the last
 	CPU       time.Duration   `json:"cpu"`
+	Mallocs   uint64          `json:"mallocs"`
 	Latencies []time.Duration `json:"latencies,omitempty"`
 }
 
@@ -109,7 +112,7 @@ func (w *worker) do(o order) (any, error) {
 		for _, t := range w.tallies {
 			t.reset(o.Every > 0)
 		}
-		w.cpu = cpuTime()
+		w.cpu, w.mallocs = cpuTime(), mallocs()
 		return report{}, nil
 	case "send":
 		sent, err := w.publish(o)
@@ -146,7 +149,7 @@ func (w *worker) publish(o order) (sent uint64, err error) {
 
 // report sums up what was counted so far.
 func (w *worker) report() report {
-	r := report{CPU: cpuTime() - w.cpu}
+	r := report{CPU: cpuTime() - w.cpu, Mallocs: mallocs() - w.mallocs}
 	for _, t := range w.tallies {
 		t.mu.Lock()
 		r.Latencies = append(r.Latencies, t.latencies...)
@@ -155,4 +158,11 @@ func (w *worker) report() report {
 		r.Elapsed = max(r.Elapsed, time.Duration(t.last.Load()-t.first.Load()))
 	}
 	return r
+}
+
+// mallocs returns how many objects this process has put on its heap.
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
 }

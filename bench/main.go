@@ -1,7 +1,9 @@
 // Bench measures espial beside its peers and beside a bare TLS link, on this machine and in
 // one run, between processes over encrypted loopback:
 //
-//	go run . [-scenario A|B|E|all] [-json]
+//	go run . [-scenario A,B,E] [-json]
+//
+// espial bench --peers runs it for scenarios A and B, if it was built as espial-bench.
 //
 // Each process is this program once more, in a role; one file for each contender says what it
 // does there. docs/benchmarks.md says how to read what it prints.
@@ -23,23 +25,25 @@ import (
 	"time"
 )
 
-// Contenders that have a part of their own in a comparison.
+// Contenders that have a part of their own in a comparison. They are called as espial bench
+// calls them.
 const (
-	bareName   = "tls"
-	espialName = "espial"
+	bareName = "bare"
+	linkName = "link"
 )
 
 // options are the flags.
 type options struct {
-	scenario string
-	only     []string // contenders; none is all
-	rounds   int      // of scenario E
-	calm     time.Duration
-	runs     int // of scenarios A and B
-	duration time.Duration
-	sizes    []int // of a message, in bytes
-	fans     []int // receivers in scenario B
-	json     bool
+	scenarios []string
+	only      []string // contenders; none is all
+	rounds    int      // of scenario E
+	calm      time.Duration
+	runs      int // of scenarios A and B
+	duration  time.Duration
+	sizes     []int // of a message, in bytes
+	fans      []int // receivers in scenario B
+	buckets   bool  // print how the latencies are spread
+	json      bool
 }
 
 func main() {
@@ -71,7 +75,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 // parse reads the flags.
 func parse(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.StringVar(&o.scenario, "scenario", "all", "A (one to one), B (one to many), E (leader replaced) or all")
+	scenarios := f.String("scenario", "A,B,E", "A (one to one), B (one to many), E (leader replaced)")
 	only := f.String("only", "", "measure these contenders alone, by comma")
 	f.IntVar(&o.rounds, "rounds", 20, "E: how often the leader resigns and is killed")
 	f.DurationVar(&o.calm, "calm", 2*time.Second, "E: time in which a cluster settles between two rounds")
@@ -79,10 +83,12 @@ func parse(args []string) (o options, err error) {
 	f.DurationVar(&o.duration, "duration", 3*time.Second, "A, B: time of one run")
 	sizes := f.String("sizes", "128,16", "A, B: bytes of one message, at least 8, by comma")
 	fans := f.String("receivers", "4,16", "B: how many receive, by comma")
+	f.BoolVar(&o.buckets, "histogram", false, "A, B: print how the latencies are spread, too")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
+	o.scenarios = strings.Split(*scenarios, ",")
 	if *only != "" {
 		o.only = strings.Split(*only, ",")
 	}
@@ -97,13 +103,17 @@ func parse(args []string) (o options, err error) {
 
 // check returns what is wrong with the flags.
 func (o options) check(rest []string) error {
-	switch known := []string{"A", "B", "E", "all"}; {
+	switch {
 	case len(rest) > 0:
 		return fmt.Errorf("unknown argument %q", rest[0])
-	case !slices.Contains(known, o.scenario):
-		return fmt.Errorf("-scenario: is %q, must be one of %q", o.scenario, known)
 	case o.rounds < 1 || o.runs < 1 || o.calm <= 1 || o.duration <= 0:
 		return errors.New("-rounds, -calm, -runs and -duration must be above 0")
+	}
+	known := []string{"A", "B", "E"}
+	for _, s := range o.scenarios {
+		if !slices.Contains(known, s) {
+			return fmt.Errorf("-scenario: %q is none of %q", s, known)
+		}
 	}
 	for _, name := range o.only {
 		_, seat := pick(electors(), name)
@@ -129,7 +139,7 @@ func numbers(name, list string, least int) ([]int, error) {
 }
 
 // wants reports whether a scenario is to be measured.
-func (o options) wants(scenario string) bool { return o.scenario == "all" || o.scenario == scenario }
+func (o options) wants(scenario string) bool { return slices.Contains(o.scenarios, scenario) }
 
 // crowds returns for how many receivers scenarios A and B are measured.
 func (o options) crowds() []int {
@@ -145,23 +155,29 @@ func (o options) crowds() []int {
 
 // bench measures and prints.
 func bench(ctx context.Context, o options, out io.Writer) error {
-	if o.wants("E") {
-		rows, err := measureReigns(ctx, o)
+	if o.wants("A") || o.wants("B") {
+		rates, err := measureRates(ctx, o)
 		if err != nil {
-			return fmt.Errorf("scenario E: %w", err)
-		}
-		if err := write(out, rows, o.json); err != nil {
 			return err
 		}
+		if err := write(out, rates, o.json); err != nil {
+			return err
+		}
+		if o.buckets && !o.json {
+			writeHistograms(out, rates)
+		}
 	}
-	if o.scenario == "all" && !o.json {
+	if !o.wants("E") {
+		return nil
+	}
+	reigns, err := measureReigns(ctx, o)
+	if err != nil {
+		return fmt.Errorf("scenario E: %w", err)
+	}
+	if len(o.scenarios) > 1 && !o.json {
 		_, _ = fmt.Fprintln(out)
 	}
-	rows, err := measureRates(ctx, o)
-	if err != nil {
-		return err
-	}
-	return write(out, rows, o.json)
+	return write(out, reigns, o.json)
 }
 
 // contender is something to be measured, under a name that is also that of its rows.

@@ -17,20 +17,24 @@ const (
 	arriveMax = 10 * time.Second
 )
 
-// rate is a row of scenarios A and B.
+// rate is a row of scenarios A and B. As JSON it is a line of espial bench --json, with more.
 type rate struct {
-	Scenario  string  `json:"scenario"`
-	Contender string  `json:"contender"`
-	Receivers int     `json:"receivers"`
-	Size      int     `json:"size"`
-	Runs      int     `json:"runs"`
-	Rate      float64 `json:"rate_per_s"` // the median of all runs, as are the others
-	OfBare    float64 `json:"of_bare,omitempty"`
-	Espial    float64 `json:"espial_over_it,omitempty"`
-	P50       float64 `json:"p50_us"`
-	P99       float64 `json:"p99_us"`
-	CPU       float64 `json:"cpu_ns_per_msg"`
-	Lost      float64 `json:"lost_share"`
+	Scenario string  `json:"scenario"`
+	Carrier  string  `json:"carrier"`
+	Size     int     `json:"size"`
+	Nodes    int     `json:"nodes"` // the receivers and the sender
+	Runs     int     `json:"runs"`
+	Rate     float64 `json:"rate_per_s"` // the median of all runs, as are the others
+	Bytes    float64 `json:"bytes_per_s"`
+	OfBare   float64 `json:"of_bare,omitempty"`
+	Link     float64 `json:"link_over_it,omitempty"`
+	P50      float64 `json:"p50_us"`
+	P99      float64 `json:"p99_us"`
+	CPU      float64 `json:"cpu_ns_per_msg"`
+	Allocs   float64 `json:"allocs_per_msg"`
+	Lost     uint64  `json:"lost"` // of all runs
+
+	Histogram []bucket `json:"histogram,omitempty"` // of the latencies
 }
 
 // measureRates measures scenarios A and B.
@@ -80,8 +84,8 @@ func measureGroup(ctx context.Context, o options, receivers, size int) (rates []
 			switch other.name {
 			case bareName:
 				r.OfBare = l.over(other)
-			case espialName:
-				r.Espial = other.over(l)
+			case linkName:
+				r.Link = other.over(l)
 			}
 		}
 		rates = append(rates, r)
@@ -98,7 +102,10 @@ type line struct {
 }
 
 // sample is what was measured once.
-type sample struct{ rate, cpu, lost float64 }
+type sample struct {
+	rate, cpu, allocs float64
+	lost              uint64
+}
 
 // openLine starts the processes of a carrier, each of which is told where the one before is.
 func openLine(ctx context.Context, c contender[carrier], receivers int) (*line, error) {
@@ -136,9 +143,10 @@ func (l *line) sample(size int, d time.Duration) error {
 	if err != nil {
 		return err
 	}
-	got, sent := float64(r.Count), float64(r.Sent)*float64(l.receivers)
+	got, sent := float64(r.Count), r.Sent*uint64(l.receivers)
 	l.samples = append(l.samples, sample{
-		rate: got / r.Elapsed.Seconds(), cpu: float64(r.CPU) / got, lost: max(sent-got, 0) / sent,
+		rate: got / r.Elapsed.Seconds(), cpu: float64(r.CPU) / got, allocs: float64(r.Mallocs) / got,
+		lost: max(sent, r.Count) - r.Count,
 	})
 	return nil
 }
@@ -166,18 +174,24 @@ func (l *line) result(size int, d time.Duration) (rate, error) {
 		}
 		return quantile(all, 0.5)
 	}
-	scenario := "A"
-	if l.receivers > 1 {
-		scenario = "B"
+	out := rate{
+		Scenario: "A", Carrier: l.name, Size: size, Nodes: l.receivers + 1, Runs: len(l.samples),
+		Rate:   of(func(r sample) float64 { return r.rate }),
+		CPU:    of(func(r sample) float64 { return r.cpu }),
+		Allocs: of(func(r sample) float64 { return r.allocs }),
+		P50:    quantile(r.Latencies, 0.5) / float64(time.Microsecond),
+		P99:    quantile(r.Latencies, 0.99) / float64(time.Microsecond),
+
+		Histogram: histogram(r.Latencies),
 	}
-	return rate{
-		Scenario: scenario, Contender: l.name, Receivers: l.receivers, Size: size, Runs: len(l.samples),
-		Rate: of(func(r sample) float64 { return r.rate }),
-		CPU:  of(func(r sample) float64 { return r.cpu }),
-		Lost: of(func(r sample) float64 { return r.lost }),
-		P50:  quantile(r.Latencies, 0.5) / float64(time.Microsecond),
-		P99:  quantile(r.Latencies, 0.99) / float64(time.Microsecond),
-	}, nil
+	out.Bytes = out.Rate * float64(size)
+	for _, s := range l.samples {
+		out.Lost += s.lost
+	}
+	if l.receivers > 1 {
+		out.Scenario = "B"
+	}
+	return out, nil
 }
 
 // carry lets the sender send, and returns what arrived and what it cost all processes.
@@ -207,6 +221,7 @@ func (l *line) carry(o order) (total report, err error) {
 			return total, err
 		}
 		total.CPU += r.CPU
+		total.Mallocs += r.Mallocs
 		total.Count += r.Count
 		total.Elapsed = max(total.Elapsed, r.Elapsed)
 		total.Latencies = append(total.Latencies, r.Latencies...)

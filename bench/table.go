@@ -46,16 +46,18 @@ func write[R row](out io.Writer, rows []R, asJSON bool) error {
 func (r rate) cells() []cell {
 	return []cell{
 		{"scenario", r.Scenario},
-		{"contender", r.Contender},
-		{"receivers", fmt.Sprint(r.Receivers)},
-		{"bytes", fmt.Sprint(r.Size)},
+		{"carrier", r.Carrier},
+		{"nodes", fmt.Sprint(r.Nodes)},
+		{"size", fmt.Sprint(r.Size)},
 		{"M msg/s", fmt.Sprintf("%.2f", r.Rate/1e6)},
+		{"MB/s", fmt.Sprintf("%.0f", r.Bytes/1e6)},
 		{"of bare", fmt.Sprintf("%.2f", r.OfBare)},
-		{"espial is", fmt.Sprintf("%.2f x", r.Espial)},
+		{"link is", fmt.Sprintf("%.2f x", r.Link)},
 		{"p50 µs", fmt.Sprintf("%.0f", r.P50)},
 		{"p99 µs", fmt.Sprintf("%.0f", r.P99)},
 		{"CPU ns/msg", fmt.Sprintf("%.0f", r.CPU)},
-		{"lost", fmt.Sprintf("%.1f %%", 100*r.Lost)},
+		{"allocs/msg", fmt.Sprintf("%.3f", r.Allocs)},
+		{"lost", fmt.Sprint(r.Lost)},
 	}
 }
 

@@ -21,6 +21,7 @@ type benchOptions struct {
 	nodes    []int
 	runs     int
 	duration time.Duration
+	peers    bool
 	buckets  bool
 	json     bool
 }
@@ -75,16 +76,22 @@ the limit of the same minute, so read the ratio ("of bare"), not the rate.
 Rates are counted at the receivers; the latency is measured apart, at 5,000
 messages a second. The column "nodes" counts the receivers and the sender.
 
+With --peers a third carrier stands in the same table: "nats", a NATS server
+over TLS. The program espial-bench measures all of A and B then, because
+espial does not depend on its peers; in a checkout of espial, make peers
+builds it beside espial in bin.
+
 Scenario E runs 5 nodes in a process each and measures, as each of the others
 saw it, how long it takes until a new node is met (from the start of its
 process), a killed and a frozen one are suspected and removed, and a killed
 leader is replaced (without a quorum). Of fewer than 100 values the p99 is the
 longest. Splits and heals are not measured: they need hosts of their own.
 --size, --nodes and --duration are for A and B.`,
-		Example: "  espial bench --scenario A --size 128 --runs 3",
-		Args:    wants(),
+		Example: "  espial bench --scenario A --size 128 --runs 3\n" +
+			"  espial bench --peers --histogram",
+		Args: wants(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return bench(c.Context(), o, c.OutOrStdout())
+			return bench(c.Context(), o, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	f := c.Flags()
@@ -95,6 +102,7 @@ longest. Splits and heals are not measured: they need hosts of their own.
 		"one measurement for each number given")
 	f.IntVar(&o.runs, "runs", 3, "measure so many `TIMES`; the median counts")
 	f.DurationVar(&o.duration, "duration", 3*time.Second, "`TIME` of one measurement of A or B")
+	f.BoolVar(&o.peers, "peers", false, "measure NATS as well, with the program espial-bench")
 	f.BoolVar(&o.buckets, "histogram", false, "print how the latencies of A and B are spread, too")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
 	return c
@@ -120,6 +128,11 @@ func newBenchReceiverCommand() *cobra.Command {
 	return c
 }
 
+// wants reports whether a scenario is to be measured.
+func (o benchOptions) wants(scenario string) bool {
+	return o.scenario == "all" || o.scenario == scenario
+}
+
 // check returns a usage error for a flag out of range.
 func (o benchOptions) check() error {
 	switch {
@@ -131,6 +144,10 @@ func (o benchOptions) check() error {
 		return usagef("--nodes: is %v, must be numbers from 1 to 16", o.nodes)
 	case o.runs < 1 || o.runs > 100:
 		return usagef("--runs: is %d, must be 1 to 100", o.runs)
+	case o.peers && o.scenario == "E":
+		return usagef("--peers: is for the scenarios A and B")
+	case o.peers && slices.Min(o.nodes) < 2: //nolint:mnd // one receiver is scenario A
+		return usagef("--nodes: is %v, must be numbers from 2 to 16 with --peers", o.nodes)
 	case o.duration < 100*time.Millisecond || o.duration > time.Minute:
 		return usagef("--duration: is %v, must be 100ms to 1m", o.duration)
 	}
@@ -138,18 +155,19 @@ func (o benchOptions) check() error {
 }
 
 // bench measures and prints.
-func bench(ctx context.Context, o benchOptions, out io.Writer) error {
+func bench(ctx context.Context, o benchOptions, out, errs io.Writer) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	wants := func(scenario string) bool { return o.scenario == "all" || o.scenario == scenario }
-	if wants("A") || wants("B") {
-		if err := benchRates(ctx, o, out, wants); err != nil {
-			return err
-		}
+	var err error
+	switch {
+	case o.peers:
+		err = benchPeers(ctx, o, out, errs)
+	case o.wants("A") || o.wants("B"):
+		err = benchRates(ctx, o, out)
 	}
-	if !wants("E") {
-		return nil
+	if err != nil || !o.wants("E") {
+		return err
 	}
 	results, err := benchFaults(ctx, o.runs)
 	if err != nil {
@@ -165,7 +183,7 @@ func bench(ctx context.Context, o benchOptions, out io.Writer) error {
 func benchCluster() string { return fmt.Sprintf("bench-%d-%d", os.Getpid(), time.Now().UnixNano()%1e6) }
 
 // benchRates measures and prints scenarios A and B.
-func benchRates(ctx context.Context, o benchOptions, out io.Writer, wants func(string) bool) error {
+func benchRates(ctx context.Context, o benchOptions, out io.Writer) error {
 	type crowd struct {
 		scenario string
 		nodes    int
@@ -176,7 +194,7 @@ func benchRates(ctx context.Context, o benchOptions, out io.Writer, wants func(s
 	}
 	var results []benchResult
 	for _, c := range crowds {
-		if !wants(c.scenario) {
+		if !o.wants(c.scenario) {
 			continue
 		}
 		bare := 0.0
