@@ -34,6 +34,7 @@ var layers = map[string][]string{
 	"internal/lease":     {"internal/ident"},
 	"internal/session":   {"internal/ident", "internal/frame"},
 	"internal/gossip":    {"internal/ident", "internal/frame"},
+	"internal/rpc":       {"internal/ident"},
 	"internal/admission": {"internal/ident", "internal/frame", "internal/glob"},
 	"internal/mailbox":   {"internal/ident", "internal/glob", "internal/frame"},
 
@@ -54,7 +55,8 @@ var layers = map[string][]string{
 	"internal/link":      {"internal/ident", "internal/frame", "internal/admission"},
 	"internal/multicast": {"internal/ident", "internal/packet"},
 	"internal/exchange": {
-		"internal/ident", "internal/glob", "internal/frame", "internal/session", "internal/mailbox",
+		"internal/ident", "internal/glob", "internal/frame", "internal/session", "internal/rpc",
+		"internal/mailbox",
 	},
 
 	// 4: the owner, and the control socket on an interface that the root implements.
@@ -96,7 +98,7 @@ var layers = map[string][]string{
 var pure = []string{
 	"internal/agenda", "internal/ident", "internal/glob", "internal/frame", "internal/packet", "internal/term",
 	"internal/fault", "internal/member", "internal/dial", "internal/overlay", "internal/beacon",
-	"internal/session", "internal/gossip", "internal/admission", "internal/elect", "internal/lease",
+	"internal/session", "internal/gossip", "internal/rpc", "internal/admission", "internal/elect", "internal/lease",
 	"internal/core", "internal/council", "internal/sim",
 }
 

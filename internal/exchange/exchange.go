@@ -43,7 +43,7 @@ const (
 	// of each member. A message counts its bytes and 64 more.
 	logBytesMax = 4 << 20
 
-	// directBytesMax bounds the direct logs of a node together.
+	// directBytesMax bounds the direct logs of a node, and those of calls, together.
 	directBytesMax = 256 << 20
 
 	// stallMax is how long a member that takes nothing may hold up the others while
@@ -104,13 +104,18 @@ type Exchange struct {
 	// linked are the pairs with a link, which a broadcast wakes. As members.
 	linked atomic.Pointer[[]*Pair]
 
-	assembling atomic.Int64  // bytes of large messages in progress, of all members
-	direct     atomic.Int64  // bytes in the direct logs of all pairs
-	forged     atomic.Uint64 // messages dropped for a topic that nobody may publish under
-	stale      atomic.Uint64 // messages dropped because their sender leads no more
-	closed     chan struct{} // closed by Close
+	assembling atomic.Int64    // bytes of large messages in progress, of all members
+	direct     atomic.Int64    // bytes in the direct logs of all pairs
+	forged     atomic.Uint64   // messages dropped for a topic that nobody may publish under
+	stale      atomic.Uint64   // messages dropped because their sender leads no more
+	closed     chan struct{}   // closed by Close
+	life       context.Context // of the calls at work; ends with Close
+	endCalls   context.CancelFunc
 	unanswered atomic.Uint64 // messages of the exchange itself for which there was no room
+	busy       atomic.Uint64 // calls refused because too many are at work
 	awaited    awaited
+	services   services
+	waiters    sync.Pool // of *waiter
 	directory  directory
 	shelves    shelves
 	questions  questions
@@ -160,6 +165,7 @@ func New(c Config) *Exchange {
 		awaited: awaited{pairs: map[*Pair]map[place]*Receipts{}},
 		log:     session.NewLog(frame.Broadcast, session.Limits{BytesMax: logBytesMax, EventMax: c.EventMax}),
 	}
+	x.life, x.endCalls = context.WithCancel(context.Background())
 	x.directory = directory{seats: map[*Pair]*glob.Index[string]{}, topics: map[string][]*Group{}}
 	x.shelves.topics = map[string]*shelf{}
 	x.questions = questions{asked: map[uint64]*question{}, met: map[*Pair]bool{}}
@@ -201,6 +207,7 @@ func (x *Exchange) SetMembers(pairs []*Pair) {
 		}
 	}
 	member := func(p *Pair) bool { return m.byID[p.id] == p }
+	former.hangUp(member)
 	x.awaited.leave(member)
 	x.questions.list(member)
 }
@@ -382,7 +389,9 @@ func (x *Exchange) over() bool {
 func (x *Exchange) Close() {
 	x.once.Do(func() {
 		close(x.closed)
+		x.endCalls()
 		x.box.Close()
+		x.members.Load().hangUp(func(*Pair) bool { return false })
 		for _, p := range x.all() {
 			if p != x.self {
 				x.end(p)

@@ -38,8 +38,8 @@ type Pair struct {
 	turn chan struct{}        // holds a token while a link carries the pair
 	link atomic.Pointer[Link] // nil while there is none
 
-	parts [frame.Lanes]arrival // used by the reader of the link alone; by expire while there is no link
-	acks  []byte               // scratch of the writer of the link alone
+	parts [lanes]arrival // used by the reader of the link alone; by expire while there is no link
+	acks  []byte         // scratch of the writer of the link alone
 
 	cursor *session.Cursor // on the broadcast log; nil once the session ended; guarded by x.mu
 
@@ -50,13 +50,14 @@ type Pair struct {
 	untold     bool       // it is about to tell what its own subscribe to
 	fresh      bool       // the peer has not been met in this session, or not for long
 	spoke      bool       // it published something in this session
-	in         [frame.Lanes]*session.Inbox
-	owed       [frame.Lanes]ident.Seq // to acknowledge with the next Fill; 0 for nothing
-	errands    []session.Message      // wait for room in log
-	answers    []answer               // to the peer's questions; the first is under way
-	log        *session.Log           // direct messages
-	counted    int                    // what x.direct has of them, in bytes; see count
-	direct     *session.Cursor        // the peer's cursor on log
+	in         [lanes]*session.Inbox
+	owed       [lanes]ident.Seq  // to acknowledge with the next Fill; 0 for nothing
+	errands    []session.Message // wait for room in log
+	answers    []answer          // to the peer's questions; the first is under way
+	log        *session.Log      // direct messages
+	counted    int               // what x.direct has of them, in bytes; see count
+	direct     *session.Cursor   // the peer's cursor on log
+	calls      desk
 	room       room
 	timer      *time.Timer // wakes the writer for an acknowledgement
 	alarm      time.Time   // when timer goes off; zero while it is not set
@@ -82,10 +83,12 @@ func newPair(x *Exchange, k key, name string) *Pair {
 		EventMax: max(x.cfg.EventMax, frame.InterestsMax), // the root holds users to theirs
 	})
 	p.direct = p.log.Open()
+	p.calls = newDesk(x.cfg.EventMax)
 	for i := range p.parts {
 		p.parts[i].EventMax = x.cfg.EventMax
 		p.in[i] = session.NewInbox(logBytesMax)
 	}
+	p.parts[frame.Calls].EventMax += frame.CallOverhead
 	return p
 }
 
@@ -191,6 +194,7 @@ func (p *Pair) Fill(dst [][]byte, bytesMax int) [][]byte {
 	opened := p.carries()
 	if opened {
 		p.run()
+		dst = p.take(dst, bytesMax/2)
 		dst = p.direct.Take(dst, bytesMax/2)
 	}
 	p.mu.Unlock()
@@ -218,6 +222,7 @@ func (p *Pair) open() frame.Open {
 	for lane := range o.Lanes {
 		o.Lanes[lane] = frame.OpenLane{Received: p.in[lane].Received(), Window: uint32(p.in[lane].Window())}
 	}
+	o.Calls = p.calls.open(p.in[frame.Calls])
 	d, b := &o.Lanes[frame.Direct], &o.Lanes[frame.Broadcast]
 	d.First, d.Message = p.direct.First(), p.direct.Message()
 	p.x.mu.Lock()
@@ -298,17 +303,20 @@ func (p *Pair) Receive(raw frame.Raw) error {
 // resume takes the peer's OPEN: what it has is not sent again, and what it cannot send
 // any more is lost.
 func (p *Pair) resume(o frame.Open) error {
-	var lost [frame.Lanes]uint64
+	var lost [lanes]uint64
 	p.mu.Lock()
 	if p.opened {
 		p.mu.Unlock()
 		return fmt.Errorf("%w: a second OPEN", ErrBreach)
 	}
 	d, b := o.Lanes[frame.Direct], o.Lanes[frame.Broadcast]
-	err := p.direct.Resume(d.Received, int(d.Window))
-	for lane, in := range p.in {
+	err := errors.Join(p.direct.Resume(d.Received, int(d.Window)), p.resumeCalls(o.Calls))
+	for lane, l := range [lanes]frame.OpenLane{frame.Broadcast: b, frame.Direct: d, frame.Calls: o.Calls} {
+		if l == (frame.OpenLane{}) {
+			continue // of calls that the peer does not know
+		}
 		var lerr error
-		if lost[lane], lerr = in.Start(o.Lanes[lane].First, o.Lanes[lane].Message); lerr != nil {
+		if lost[lane], lerr = p.in[lane].Start(l.First, l.Message); lerr != nil {
 			err = lerr
 		}
 	}
@@ -348,14 +356,17 @@ func (p *Pair) acked(a frame.Acked) error {
 	if !p.Opened() {
 		return errNotOpen
 	}
-	if a.Lane == frame.Direct {
+	switch a.Lane {
+	case frame.Calls:
+		pending, err = p.ackedCalls(a.Number)
+	case frame.Direct:
 		p.mu.Lock()
 		err = p.direct.Acked(a.Number)
 		p.count()
 		pending = p.direct.Pending() || p.due()
 		p.room.open()
 		p.mu.Unlock()
-	} else {
+	default:
 		p.x.mu.Lock()
 		if p.cursor != nil {
 			err = p.cursor.Acked(a.Number)

@@ -306,6 +306,7 @@ func TestTheWayOfAnEventAllocatesNothing(t *testing.T) {
 			for _, f := range frames {
 				for len(f) > 0 {
 					raw, n, err := frame.Next(f)
+					//nolint:contextcheck // a call has the context of its caller
 					if err != nil || w.ends[1-i].pair.Receive(raw) != nil {
 						t.Fatal("a frame does not arrive")
 					}

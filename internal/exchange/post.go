@@ -30,16 +30,19 @@ func (x *Exchange) Post(id *ident.NodeID, topic string, codec uint8, payload []b
 func (p *Pair) extend(topic string, codec uint8, payload []byte) bool {
 	p.mu.Lock()
 	ok := p.x.direct.Load() <= directBytesMax && p.log.Extend(topic, codec, frame.ClassReliable, payload)
-	if ok && p.log.Held() > p.counted+uncounted {
+	if ok && p.held() > p.counted+uncounted {
 		p.count()
 	}
 	p.mu.Unlock()
 	return ok
 }
 
-// count adds what the log holds now to the count of all direct logs. The caller holds mu.
+// count adds what the logs hold now to the count of all direct logs. The caller holds mu.
 func (p *Pair) count() {
-	held := p.log.Held()
+	held := p.held()
 	p.x.direct.Add(int64(held - p.counted))
 	p.counted = held
 }
+
+// held returns what the logs hold, in bytes. The caller holds mu.
+func (p *Pair) held() int { return p.log.Held() + p.calls.log.Held() }

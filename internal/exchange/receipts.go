@@ -245,7 +245,7 @@ func (a *awaited) lose(p *Pair, lane frame.Lane, from ident.Seq) {
 	}
 }
 
-// loseAll is lose for all messages of both lanes.
+// loseAll is lose for all messages of both lanes of events.
 func (a *awaited) loseAll(p *Pair) {
 	for lane := range frame.Lanes {
 		a.lose(p, frame.Lane(lane), 0)

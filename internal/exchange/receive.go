@@ -22,7 +22,7 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 		return errNotOpen
 	}
 	skip, lost, err := p.in[ev.Lane].Accept(ev, cost)
-	p.spoke = true
+	p.spoke = p.spoke || ev.Lane != frame.Calls
 	p.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("%w: EVENTS: %w", ErrBreach, err)
@@ -45,7 +45,7 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 		_, ev.Run = frame.NextPayload(ev.Run)
 	}
 	ev.Message, ev.Count = ev.Message+ident.Seq(skip), ev.Count-skip
-	if ev.Lane == frame.Direct && p.internal(ev) {
+	if p.internal(ev, assembled) {
 		p.Release(ev.Lane, last)
 		return nil
 	}
@@ -63,9 +63,17 @@ func (p *Pair) events(ev frame.Events, cost int) error {
 	return nil
 }
 
-// internal takes what the exchange of the peer says to this one, and reports whether it
-// was that. What was said together came in one run.
-func (p *Pair) internal(ev frame.Events) bool {
+// internal takes calls, and what the exchange of the peer says to this one, and reports whether it
+// was that. What was said together came in one run, whose bytes are kept if they are owned.
+func (p *Pair) internal(ev frame.Events, owned bool) bool {
+	switch ev.Lane {
+	case frame.Direct:
+	case frame.Calls:
+		p.called(ev, owned)
+		return true
+	default:
+		return false
+	}
 	var take func(payload []byte)
 	switch string(ev.Topic) {
 	case frame.TopicReceipt:
@@ -218,6 +226,10 @@ func (x *Exchange) count(a *arrival) int64 {
 // loss; if that gets lost itself, the jump of the numbers does.
 func (p *Pair) skip(ev *frame.Events) {
 	if p.parts[ev.Lane].skipping = ev.More; !ev.More {
+		if ev.Lane == frame.Calls {
+			p.tell(frame.Answer{Number: ev.Message, Outcome: frame.OutcomeTooLarge})
+			return
+		}
 		p.refuse(ev)
 		p.x.box.Lost(mailbox.Loss{From: p.id, Topic: string(ev.Topic), Lane: ev.Lane, Count: 1})
 	}
@@ -231,6 +243,10 @@ func (p *Pair) lost(lane frame.Lane, count uint64) {
 	p.parts[lane].Reset()
 	p.x.count(&p.parts[lane])
 	p.parts[lane].skipping = false
+	if lane == frame.Calls {
+		p.hungUp()
+		return
+	}
 	p.x.box.Lost(mailbox.Loss{From: p.id, Lane: lane, Count: count})
 }
 

@@ -24,7 +24,7 @@ func (x *Exchange) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-l.wake:
-			if err := l.turn(); err != nil {
+			if err := l.turn(); err != nil { //nolint:contextcheck // a call has the context of its caller
 				return err
 			}
 		case now := <-t.C:
@@ -108,6 +108,7 @@ func (x *Exchange) expire(p *Pair, now time.Time) (doubt uint64, ended bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.log.Trim()
+	p.calls.log.Trim()
 	if len(p.answers) > 0 {
 		p.wake() // what other members took may have left room for it
 	}
@@ -193,6 +194,7 @@ func (x *Exchange) giveUp(p *Pair) (doubt uint64) {
 	x.mu.Unlock()
 	doubt += p.direct.GiveUp()
 	p.errands, p.answers = nil, nil
+	p.hangUp()
 	x.awaited.loseAll(p)
 	p.count()
 	p.room.open()
@@ -272,7 +274,8 @@ func (p *Pair) drained() bool {
 	defer p.mu.Unlock()
 	p.x.mu.Lock()
 	defer p.x.mu.Unlock()
-	return len(p.errands) == 0 && p.direct.Waiting() == 0 && (p.cursor == nil || p.cursor.Waiting() == 0)
+	return len(p.errands) == 0 && p.direct.Waiting() == 0 && p.calls.idle() &&
+		(p.cursor == nil || p.cursor.Waiting() == 0)
 }
 
 // Figures returns what waits and what was lost, for people.
@@ -291,6 +294,7 @@ func (x *Exchange) Figures() (queues, dropped map[string]uint64) {
 		"topics":        x.forged.Load(),
 		"stale_terms":   x.stale.Load(),
 		"receipts":      x.unanswered.Load(),
+		"busy_calls":    x.busy.Load(),
 	}
 	return queues, dropped
 }

@@ -19,6 +19,8 @@ import (
 
 func TestDecodeRefuses(t *testing.T) {
 	const zeros = "0000000000000000"
+	const lane = "0000000000000001" + "0000000000000001" + zeros + "00000000"
+	const lanes = lane + lane
 	const target = "0100000000000000000000000000000000000000000000000000000000000002"
 	const other = "0200000000000000000000000000000000000000000000000000000000000003"
 	const nobody = zeros + zeros + zeros + zeros
@@ -83,7 +85,16 @@ func TestDecodeRefuses(t *testing.T) {
 			"a lane that begins at 0", frame.TypeOpen,
 			"0000000000000001" + zeros + "00000000" + zeros + zeros + "00000000", frame.ErrMalformed,
 		},
-		{"lane 2", frame.TypeAcked, "02" + zeros, frame.ErrMalformed},
+		{
+			"a lane of calls that begins at 0", frame.TypeOpen,
+			lanes + "04 1c" + strings.Repeat(zeros, 3) + "00000000", frame.ErrMalformed,
+		},
+		{"a lane of calls that is cut", frame.TypeOpen, lanes + "04 01 00", frame.ErrMalformed},
+		{
+			"more than a lane of calls", frame.TypeOpen,
+			lanes + "04 1d" + lane + "00", frame.ErrMalformed,
+		},
+		{"lane 3", frame.TypeAcked, "03" + zeros, frame.ErrMalformed},
 	})
 }
 
@@ -213,7 +224,7 @@ func drawFrame(t *rapid.T) frame.Frame {
 			By: ident.NodeID{0: ^id[0], 1: 1}, Signature: []byte(str(frame.SignatureMax, "signature")),
 		}
 	default:
-		return frame.Acked{Lane: frame.Lane(rapid.IntRange(0, 1).Draw(t, "lane")), Number: ident.Seq(number)}
+		return frame.Acked{Lane: frame.Lane(rapid.IntRange(0, 2).Draw(t, "lane")), Number: ident.Seq(number)}
 	}
 }
 

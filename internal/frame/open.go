@@ -6,29 +6,36 @@ import (
 	"github.com/espial-go/espial/internal/ident"
 )
 
-// Lane is one of the two numbered sequences of messages in each direction of a pair.
+// Lane is one of the numbered sequences of messages in each direction of a pair.
 type Lane uint8
 
 // The lanes.
 const (
 	Broadcast Lane = 0 // messages to all
 	Direct    Lane = 1 // messages to this peer
+	Calls     Lane = 2 // what this peer is called to do, and answers to what it called
 
-	// Lanes is how many there are.
+	// Lanes is how many carry events: all but [Calls].
 	Lanes = 2
 )
 
-// Open begins or resumes both lanes. It is the first data frame of a link, both ways.
+// Open begins or resumes all lanes. It is the first data frame of a link, both ways.
 type Open struct {
 	Lanes [Lanes]OpenLane // by Lane
+
+	// Calls is the lane of that name; zero at a node that knows no calls.
+	Calls OpenLane
 
 	// Groups announces a message under [TopicInterests], before any other that is new.
 	Groups bool
 }
 
-// fieldGroups is the field of OPEN that sets Groups. It has no value, and a node that does
-// not know it loses nothing but time.
-const fieldGroups = 2
+// Fields of OPEN. A node that does not know that of Groups, which has no value, loses nothing
+// but time; one that does not know that of Calls is never sent any.
+const (
+	fieldGroups = 2
+	fieldCalls  = 4
+)
 
 // OpenLane is what [Open] says about one lane.
 type OpenLane struct {
@@ -48,6 +55,28 @@ type OpenLane struct {
 	Window uint32
 }
 
+// openLaneSize is the length of an encoded lane.
+const openLaneSize = 8 + 8 + 8 + 4
+
+// append appends what OPEN says about one lane.
+func (l OpenLane) append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, uint64(l.First))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(l.Message))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(l.Received))
+	return binary.BigEndian.AppendUint32(dst, l.Window)
+}
+
+// openLane reads it.
+func (r *reader) openLane(lane Lane) OpenLane {
+	l := OpenLane{First: r.seq(), Message: r.seq(), Received: r.seq(), Window: r.u32()}
+	if l.First == 0 {
+		r.fail(ErrMalformed, "lane %d begins at number 0", lane)
+	} else if l.Message == 0 || l.Message > l.First {
+		r.fail(ErrMalformed, "lane %d begins at message %d with number %d", lane, l.Message, l.First)
+	}
+	return l
+}
+
 // Type returns [TypeOpen].
 func (Open) Type() Type { return TypeOpen }
 
@@ -56,13 +85,14 @@ func (o Open) Append(dst []byte) []byte {
 	start := len(dst)
 	dst = begin(dst, TypeOpen)
 	for _, l := range o.Lanes {
-		dst = binary.BigEndian.AppendUint64(dst, uint64(l.First))
-		dst = binary.BigEndian.AppendUint64(dst, uint64(l.Message))
-		dst = binary.BigEndian.AppendUint64(dst, uint64(l.Received))
-		dst = binary.BigEndian.AppendUint32(dst, l.Window)
+		dst = l.append(dst)
 	}
 	if o.Groups {
 		dst = AppendField(dst, fieldGroups, nil)
+	}
+	if o.Calls.First != 0 {
+		dst = append(dst, fieldCalls, openLaneSize)
+		dst = o.Calls.append(dst)
 	}
 	Seal(dst[start:])
 	return dst
@@ -70,17 +100,22 @@ func (o Open) Append(dst []byte) []byte {
 
 func decodeOpen(r *reader) (o Open) {
 	for i := range o.Lanes {
-		o.Lanes[i] = OpenLane{First: r.seq(), Message: r.seq(), Received: r.seq(), Window: r.u32()}
-		if l := o.Lanes[i]; l.First == 0 {
-			r.fail(ErrMalformed, "lane %d begins at number 0", i)
-		} else if l.Message == 0 || l.Message > l.First {
-			r.fail(ErrMalformed, "lane %d begins at message %d with number %d", i, l.Message, l.First)
-		}
+		o.Lanes[i] = r.openLane(Lane(i))
 	}
 	for len(r.b) > 0 {
-		if tag, _ := r.field(); tag == fieldGroups {
+		switch tag, value := r.field(); tag {
+		case fieldGroups:
 			o.Groups = true
-		} else {
+		case fieldCalls:
+			lane := reader{b: value}
+			o.Calls = lane.openLane(Calls)
+			if lane.err == nil && len(lane.b) > 0 {
+				lane.fail(ErrMalformed, "%d bytes behind lane %d", len(lane.b), Calls)
+			}
+			if lane.err != nil {
+				r.fail(lane.err, "%s", lane.why)
+			}
+		default:
 			r.unknown(tag)
 		}
 	}

@@ -137,7 +137,7 @@ func (r *reader) incarnation() ident.Incarnation {
 // lane reads the number of a lane.
 func (r *reader) lane() Lane {
 	v := Lane(r.u8())
-	if v >= Lanes {
+	if v > Calls {
 		r.fail(ErrMalformed, "lane is %d", v)
 	}
 	return v

@@ -117,6 +117,16 @@ var vectors = []struct {
 		wire: `18 00003a 0000000000000001 0000000000000001 0000000000000000 00000001
 			0000000000000001 0000000000000001 0000000000000000 00000001 02 00`,
 	},
+	{
+		name: "OPEN of a node that takes calls",
+		frame: frame.Open{
+			Lanes: [frame.Lanes]frame.OpenLane{{First: 1, Message: 1, Window: 1}, {First: 1, Message: 1, Window: 1}},
+			Calls: frame.OpenLane{First: 3, Message: 2, Received: 5, Window: 4 << 20},
+		},
+		wire: `18 000056 0000000000000001 0000000000000001 0000000000000000 00000001
+			0000000000000001 0000000000000001 0000000000000000 00000001
+			04 1c 0000000000000003 0000000000000002 0000000000000005 00400000`,
+	},
 	{name: "ACKED", frame: frame.Acked{Lane: frame.Direct, Number: 6}, wire: "19 000009 01 0000000000000006"},
 	{
 		name: "RELAY",

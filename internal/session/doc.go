@@ -3,8 +3,8 @@
 // them breaks. It is a set of state machines without I/O: no goroutine, lock, clock or
 // socket.
 //
-// A session is a pair of incarnations. Each direction has two lanes, one for
-// broadcasts and one for direct messages, numbered separately and from 1 on.
+// A session is a pair of incarnations. Each direction has three lanes, one for
+// broadcasts, one for direct messages and one for calls, numbered separately and from 1 on.
 //
 // The sender's side is a [Log] of encoded EVENTS frames. Every receiver reads it
 // through a [Cursor] of its own, so that a broadcast is encoded once and copied for

@@ -1,0 +1,196 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/session"
+)
+
+// Errors of calls and methods.
+var (
+	ErrNoCalls = errors.New("exchange: the member knows no calls")
+	ErrServed  = errors.New("exchange: the method is served already")
+)
+
+// Service is a method that this node serves.
+type Service struct {
+	Method string // checked by the caller
+
+	// CallsMax is how many calls of it run at a time; one more is refused as busy.
+	CallsMax int
+
+	// Serves reports whether a member may call the method: to others it is not there. It is
+	// called by the readers of links and must not block; nil is for everybody.
+	Serves func(id ident.NodeID) bool
+
+	// Handle executes one call. It is called on a goroutine of its own, with a context that ends
+	// when the caller gives up, is gone, or its deadline comes. It must not panic.
+	Handle func(ctx context.Context, from Sender, q Request) Reply
+}
+
+// Sender says who calls.
+type Sender struct {
+	ID   ident.NodeID
+	Name string
+}
+
+// services are the methods that this node serves.
+type services struct {
+	byName  atomic.Pointer[map[string]*service] // never modified
+	mu      sync.Mutex                          // held while it is replaced
+	running sync.WaitGroup                      // the calls at work
+}
+
+type service struct {
+	Service
+
+	running atomic.Int64
+}
+
+// Serve adds a method, until stop is called; calls that run then go on, and are answered. The
+// error is [ErrServed].
+func (x *Exchange) Serve(s Service) (stop func(), err error) {
+	added := &service{Service: s}
+	x.services.mu.Lock()
+	defer x.services.mu.Unlock()
+	if x.service(s.Method) != nil {
+		return nil, ErrServed
+	}
+	x.services.change(func(m map[string]*service) { m[s.Method] = added })
+	return func() {
+		x.services.mu.Lock()
+		defer x.services.mu.Unlock()
+		x.services.change(func(m map[string]*service) {
+			if m[s.Method] == added {
+				delete(m, s.Method)
+			}
+		})
+	}, nil
+}
+
+// change replaces the methods. The caller holds mu.
+func (s *services) change(with func(map[string]*service)) {
+	next := map[string]*service{}
+	if m := s.byName.Load(); m != nil {
+		next = maps.Clone(*m)
+	}
+	with(next)
+	s.byName.Store(&next)
+}
+
+// service returns the method of that name, nil if there is none.
+func (x *Exchange) service(method string) *service {
+	m := x.services.byName.Load()
+	if m == nil {
+		return nil
+	}
+	return (*m)[method]
+}
+
+// called takes a run of the lane of calls. Its bytes are valid until it returns unless they are
+// owned. It never waits.
+func (p *Pair) called(ev frame.Events, owned bool) {
+	number := ev.Message
+	for run := ev.Run; len(run) > 0; number++ {
+		var payload []byte
+		if payload, run = frame.NextPayload(run); !owned {
+			payload = slices.Clone(payload)
+		}
+		if len(ev.Topic) > 0 {
+			p.begin(number, string(ev.Topic), ev.Codec, payload)
+		} else if a, ok := frame.DecodeAnswer(payload); ok {
+			p.answered(a, ev.Codec)
+		} else {
+			p.x.forged.Add(1)
+		}
+	}
+}
+
+// begin begins to execute a call, or refuses it.
+func (p *Pair) begin(number ident.Seq, method string, codec uint8, payload []byte) {
+	c, ok := frame.DecodeCall(payload)
+	s := p.x.service(method)
+	refusal := frame.OutcomeNoHandler
+	switch {
+	case !ok:
+		p.x.forged.Add(1)
+	case s == nil || s.Serves != nil && !s.Serves(p.id):
+	case len(c.Value) > p.x.cfg.EventMax:
+		refusal = frame.OutcomeTooLarge
+	case p.execute(s, number, c, codec):
+		return
+	default:
+		p.x.busy.Add(1)
+		refusal = frame.OutcomeBusy
+	}
+	p.tell(frame.Answer{Number: number, Outcome: refusal})
+}
+
+// execute executes a call on a goroutine of its own, if there is room for one more.
+func (p *Pair) execute(s *service, number ident.Seq, c frame.Call, codec uint8) bool {
+	ctx, stop := context.WithCancel(p.x.life)
+	if c.Timeout > 0 {
+		stop()
+		ctx, stop = context.WithTimeout(p.x.life, c.Timeout)
+	}
+	if s.running.Add(1) > int64(s.CallsMax) || !p.admit(number, stop) {
+		stop()
+		s.running.Add(-1)
+		return false
+	}
+	q := Request{Method: s.Method, Codec: codec, Value: c.Value}
+	p.x.services.running.Go(func() {
+		defer stop()
+		r := s.Handle(ctx, Sender{ID: p.id, Name: p.name}, q)
+		s.running.Add(-1)
+		if uint64(len(r.Value)) > c.AnswerMax || len(r.Value) > p.x.cfg.EventMax {
+			r = Reply{Answer: frame.Answer{Outcome: frame.OutcomeTooLong}}
+		}
+		r.Number = number
+		p.respond(session.Message{Codec: r.Codec, Payload: r.Append(nil)}, number)
+	})
+	return true
+}
+
+// admit notes a call as one at work, if there is room for it.
+func (p *Pair) admit(number ident.Seq, stop context.CancelFunc) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.calls.callee.Begin(number, stop)
+}
+
+// respond sends the answer to a call. It waits for room as long as the node lives.
+func (p *Pair) respond(m session.Message, number ident.Seq) {
+	for {
+		p.mu.Lock()
+		_, err := p.post(m)
+		if !errors.Is(err, session.ErrFull) {
+			p.calls.callee.Done(number)
+			p.mu.Unlock()
+			p.wake()
+			return
+		}
+		room := p.calls.room.wait()
+		p.mu.Unlock()
+		if p.x.wait(p.x.life, room, lookAgain) != nil {
+			return
+		}
+	}
+}
+
+// cancel stops a call that the peer waits for no more.
+func (p *Pair) cancel(number ident.Seq) {
+	p.mu.Lock()
+	stop, ok := p.calls.callee.Cancel(number)
+	p.mu.Unlock()
+	if ok {
+		stop()
+	}
+}
