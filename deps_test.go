@@ -52,6 +52,7 @@ var layers = map[string][]string{
 	},
 	"internal/disk":      {"internal/ident", "internal/council"},
 	"internal/memnet":    {},
+	"internal/mux":       {"internal/frame"},
 	"internal/link":      {"internal/ident", "internal/frame", "internal/admission"},
 	"internal/multicast": {"internal/ident", "internal/packet"},
 	"internal/exchange": {

@@ -28,7 +28,7 @@ func TestDecodeRefuses(t *testing.T) {
 	hello := func(inc, rest string) string { return "0001" + zeros + zeros + inc + zeros + rest }
 	refuses(t, []refusal{
 		{"a type of 0", 0, "", frame.ErrUnknown},
-		{"an unknown critical type", 5, "", frame.ErrUnknown},
+		{"an unknown critical type", 7, "", frame.ErrUnknown},
 		{"a type set aside", 40, "", frame.ErrUnknown},
 		{"EVENTS, which have a decoder of their own", frame.TypeEvents, "", frame.ErrUnknown},
 		{"incarnation 0", frame.TypeHello, hello(zeros, "00 00 0000 00"), frame.ErrMalformed},

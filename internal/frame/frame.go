@@ -49,6 +49,9 @@ const (
 	TypeReject Type = 3
 	TypeBye    Type = 4
 
+	TypeStreams Type = 5 // streams
+	TypeService Type = 6
+
 	TypeProbe        Type = 8 // control
 	TypeAck          Type = 9
 	TypeProbeRequest Type = 10
@@ -91,6 +94,8 @@ var typeNames = [...]string{
 	TypeAccept:       "ACCEPT",
 	TypeReject:       "REJECT",
 	TypeBye:          "BYE",
+	TypeStreams:      "STREAMS",
+	TypeService:      "SERVICE",
 	TypeProbe:        "PROBE",
 	TypeAck:          "ACK",
 	TypeProbeRequest: "PROBE-REQUEST",
@@ -151,7 +156,8 @@ func Next(b []byte) (Raw, int, error) {
 // Frame is any frame but EVENTS: one of the value types [Hello], [Accept], [Reject], [Bye],
 // [Probe], [Ack], [ProbeRequest], [ProbeResult], [Suspect], [Suspicion], [Records],
 // [Digest], [Open], [Acked], [Relay], [Marks], [Pull], [Greet], [Proof], [Lead], [Promote],
-// [LeaseRule], [LeaseAsk], [LeaseAnswer], [LeaseRelease] and [LeasePromote].
+// [LeaseRule], [LeaseAsk], [LeaseAnswer], [LeaseRelease], [LeasePromote], [Streams] and
+// [Service].
 type Frame interface {
 	// Type returns the type under which the frame travels.
 	Type() Type
@@ -239,6 +245,18 @@ func decodeGossip(t Type, r *reader) Frame {
 		return decodeGreet(r)
 	case TypeProof:
 		return decodeProof(r)
+	default:
+		return decodeStream(t, r)
+	}
+}
+
+// decodeStream is decode for the frames of streams.
+func decodeStream(t Type, r *reader) Frame {
+	switch t {
+	case TypeStreams:
+		return decodeStreams(r)
+	case TypeService:
+		return decodeService(r)
 	default:
 		return nil
 	}

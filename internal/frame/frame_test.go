@@ -78,7 +78,7 @@ func TestTypes(t *testing.T) {
 	}{
 		{0, "type 0", true},
 		{frame.TypeHello, "HELLO", true},
-		{5, "type 5", true},
+		{7, "type 7", true},
 		{frame.TypeProbeResult, "PROBE-RESULT", true},
 		{frame.TypeEvents, "EVENTS", true},
 		{127, "type 127", true},

@@ -69,6 +69,8 @@ var vectors = []struct {
 	},
 	{name: "REJECT without a reason", frame: frame.Reject{}, wire: "03 000002 00 00"},
 	{name: "BYE", frame: frame.Bye{Code: frame.CodeLeave, Reason: "x"}, wire: "04 000008 05 6c65617665 01 78"},
+	{name: "STREAMS", frame: frame.Streams{From: 9, To: 8}, wire: "05 000010 0000000000000009 0000000000000008"},
+	{name: "SERVICE", frame: frame.Service{Name: "api"}, wire: "06 000004 03 617069"},
 	{name: "PROBE", frame: frame.Probe{Number: 1 << 40}, wire: "08 000008 0000010000000000"},
 	{name: "ACK", frame: frame.Ack{Number: math.MaxUint64}, wire: "09 000008 ffffffffffffffff"},
 	{
