@@ -10,16 +10,16 @@ import (
 const uncounted = 4 << 10
 
 // Post is the short way of [Exchange.Direct] for a message that is nothing but its bytes. It
-// returns false where that needs more than a place in the frame that is being filled; then it
-// has done nothing, and Direct does it, or says why not. It takes the place of id, for to copy
-// it would cost a fifth of the whole.
+// returns false where that needs more than a link and a place in the frame that is being
+// filled; then it has done nothing, and Direct does it, or says why not. It takes the place of
+// id, for to copy it would cost a fifth of the whole.
 func (x *Exchange) Post(id *ident.NodeID, topic string, codec uint8, payload []byte) bool {
 	m := x.members.Load()
 	p := m.last.Load()
 	if p == nil || p.id != *id {
 		p = m.find(*id)
 	}
-	if p == nil || x.over() || !p.extend(topic, codec, payload) {
+	if p == nil || p.link.Load() == nil || x.over() || !p.extend(topic, codec, payload) {
 		return false
 	}
 	p.wake()

@@ -48,6 +48,11 @@ func TestPostGoesBetweenWhatDirectPublishes(t *testing.T) {
 	if post(6) {
 		t.Error("Post published into a frame that has left")
 	}
+	a.direct(b, 6, 6, 0)
+	w.cut()
+	if post(7) {
+		t.Error("Post published to a member without a link")
+	}
 }
 
 // TestWhatIsPostedIsCounted: within 4 KiB at once, and exactly once it is acknowledged.
@@ -74,7 +79,12 @@ func TestWhatIsPostedIsCounted(t *testing.T) {
 // TestNothingIsPostedAfterTheEnd: the error is for Direct to return.
 func TestNothingIsPostedAfterTheEnd(t *testing.T) {
 	a := newNode(t, 1, 0)
+	self := &end{pair: a.Member(a.id)}
+	self.pair.Attach(self)
 	a.direct(a, 1, 1, 0)
+	if !a.Post(&a.id, "d", 0, nil) {
+		t.Error("Post did not publish before Close")
+	}
 	a.Close()
 	if a.Post(&a.id, "d", 0, nil) {
 		t.Errorf("Post published after Close, want what makes Direct return %v", exchange.ErrClosed)
