@@ -41,6 +41,7 @@ var layers = map[string][]string{
 	// 3: the machines composed, their simulation, and I/O without decisions.
 	"internal/core": {
 		"internal/ident", "internal/frame", "internal/fault", "internal/member", "internal/dial",
+		"internal/overlay",
 	},
 	"internal/council": {
 		"internal/ident", "internal/frame", "internal/elect", "internal/lease",

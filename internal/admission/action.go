@@ -107,8 +107,9 @@ type Verdict struct {
 // Ruling is the answer to [Arbitrate].
 type Ruling struct {
 	// OK makes the connection the link of the pair; otherwise it is refused with
-	// [frame.CodeDuplicate].
-	OK bool
+	// [frame.CodeDuplicate], or with [frame.CodeFull] if Full says that there is no room
+	// for another link.
+	OK, Full bool
 
 	// Serial is this link's number in this node's count of links with the peer, at
 	// least 1.

@@ -146,6 +146,8 @@ func (m *Machine) Arbitrated(r Ruling) []Action {
 		return nil
 	case !m.ruling || (r.OK && r.Serial == 0):
 		m.panic(fmt.Sprintf("ruling %+v without a question or a serial", r))
+	case !r.OK && r.Full:
+		return m.reject(frame.CodeFull, "no room for another link")
 	case !r.OK:
 		return m.reject(frame.CodeDuplicate, "the pair has another link")
 	}

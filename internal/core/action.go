@@ -6,6 +6,7 @@ import (
 	"github.com/espial-go/espial/internal/dial"
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/overlay"
 )
 
 // Action is one thing for the caller to carry out: a [Send], [CloseLink], [Dial],
@@ -43,6 +44,9 @@ type View struct {
 
 	// Members are all members including this node, by join number and then by ID.
 	Members []Member
+
+	// Graph is the links that the members want, equal at all nodes with the same members.
+	Graph overlay.Graph
 }
 
 func (Send) action()      {}

@@ -8,12 +8,17 @@ import (
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/member"
+	"github.com/espial-go/espial/internal/overlay"
 )
 
 // settle ends an input: it carries the decisions of each machine to the others until
 // none has any more, then starts the dials that are due and shows the new view.
 func (c *Core) settle(now time.Time) {
 	c.carry(now)
+	for c.reshape(now) {
+		c.carry(now)
+	}
+	c.passOn()
 	if at, due := c.dials.Next(); due && !at.After(now) && !c.leaving {
 		for _, s := range c.dials.Tick(now) {
 			d := Dial{Number: s.Number, Addr: s.Addr, Pin: s.ID, Source: s.Source}
@@ -24,7 +29,7 @@ func (c *Core) settle(now time.Time) {
 	if c.changed {
 		c.changed = false
 		c.views++
-		c.act(View{Number: c.views, Members: c.members()})
+		c.act(View{Number: c.views, Members: c.members(), Graph: c.mesh.keeper.Graph()})
 	}
 }
 
@@ -49,10 +54,7 @@ func (c *Core) carry(now time.Time) {
 func (c *Core) tabled(now time.Time, a member.Action) {
 	switch a := a.(type) {
 	case member.Want:
-		c.name(a.ID, dial.Peer.String())
-		for _, addr := range c.dialable(a.Addrs) {
-			c.dials.Found(now, dial.Candidate{Addr: addr, Source: dial.Peer, ID: a.ID})
-		}
+		c.wanted(now, a)
 	case member.Forget:
 		c.dials.Forget(now, a.ID)
 	case member.Refuted:
@@ -61,7 +63,13 @@ func (c *Core) tabled(now time.Time, a member.Action) {
 		c.changed = true
 		c.tell(ident.NodeID{}, frame.Records{List: [][]byte{c.table.Self().Raw}})
 	case member.Announce:
-		c.tell(a.Except, frame.Records{List: [][]byte{a.Raw}})
+		if c.mesh.news = append(c.mesh.news, a); !c.mesh.partial {
+			c.passOn()
+		}
+	case member.Accuse:
+		c.accuse(now, a)
+	case member.Inform:
+		c.sendTo(a.To, frame.Records{List: [][]byte{a.Raw}})
 	case member.Sync:
 		for _, f := range frame.PackRecords(c.table.Records()) {
 			c.sendTo(a.To, f)
@@ -71,6 +79,19 @@ func (c *Core) tabled(now time.Time, a member.Action) {
 	default:
 		c.changed = true
 		c.report(now, a)
+	}
+}
+
+// wanted takes note of a node of which a member told. In a partial mesh nobody is dialled
+// for that.
+func (c *Core) wanted(now time.Time, a member.Want) {
+	if c.mesh.partial {
+		return
+	}
+	c.mesh.stale = true
+	c.name(a.ID, dial.Peer.String())
+	for _, addr := range c.dialable(a.Addrs) {
+		c.dials.Found(now, dial.Candidate{Addr: addr, Source: dial.Peer, ID: a.ID})
 	}
 }
 
@@ -86,11 +107,9 @@ func (c *Core) detected(now time.Time, a fault.Action) {
 	case fault.Answer:
 		c.sendTo(a.To, frame.ProbeResult{Number: a.Number, Alive: a.Alive})
 	case fault.Tell:
-		c.tell(ident.NodeID{}, frame.Suspect{
-			Target: a.ID, Incarnation: a.Incarnation, Refused: a.Refused,
-		})
+		c.suspect(now, a)
 	case fault.Redial:
-		c.dials.Want(now, a.ID)
+		c.redial(now, a.ID)
 	case fault.Refute:
 		c.table.Refute()
 	case fault.Suspect:
@@ -107,6 +126,16 @@ func (c *Core) detected(now time.Time, a fault.Action) {
 	}
 }
 
+// redial has a member dialled at once: somebody found its address refusing.
+func (c *Core) redial(now time.Time, id ident.NodeID) {
+	if !c.mesh.partial {
+		c.dials.Want(now, id)
+		return
+	}
+	c.mesh.sought[id] = true
+	c.dials.Seek(now, id, c.addrs(id), true)
+}
+
 // dead removes a member that failed. Its link, if the cut has not broken it yet, goes
 // with it: what would come over it after a heal has to be admitted anew. The member is
 // dialled for life.
@@ -118,8 +147,13 @@ func (c *Core) dead(now time.Time, a fault.Dead) {
 		return // the next incarnation is here already
 	}
 	if l != nil {
-		c.unlink(l)
+		c.unlink(now, l, overlay.Lost)
 		c.close(l, frame.CodeClose, "no sign of life")
+	}
+	if !c.watches(a.ID) {
+		// Not at once: all who know it by its record alone would come together.
+		c.dials.Remember(now, a.ID, c.addrs(a.ID))
+		return
 	}
 	c.dials.Unlinked(now, a.ID, c.addrs(a.ID))
 }

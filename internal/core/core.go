@@ -11,6 +11,7 @@ import (
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/member"
+	"github.com/espial-go/espial/internal/overlay"
 )
 
 // Config holds what a [Core] is made of.
@@ -19,12 +20,15 @@ type Config struct {
 	Self ident.NodeID
 
 	// Record is what this node says about itself: public key, incarnation, name, host,
-	// addresses, rings, eligibility, metadata. Version, join number and signature are
-	// core's business.
+	// addresses, eligibility, metadata. Version, join number, rings, links and signature
+	// are core's business.
 	Record frame.Record
 
 	// Sign signs a record of this node; see [frame.Record.Sign].
 	Sign func(*frame.Record) error
+
+	// Vouch signs a suspicion of this node; see [frame.Suspicion.Sign].
+	Vouch func(*frame.Suspicion) error
 
 	// Check refuses a record of another node, for the grammar of what it says. Nil
 	// refuses none.
@@ -33,6 +37,10 @@ type Config struct {
 	// SuspectAfter and RemoveAfter are the times without a sign of life after which a
 	// member is suspected and removed. Defaults 1 s and 3 s.
 	SuspectAfter, RemoveAfter time.Duration
+
+	// MinPeers is how many links the node looks for, MaxPeers how many it has at most. See
+	// [overlay.Config] for defaults and limits; 0 means the default.
+	MinPeers, MaxPeers int
 
 	// Seeds are the addresses that the user named, host:port.
 	Seeds []string
@@ -47,6 +55,8 @@ type Core struct {
 	table    *member.Table
 	detector *fault.Detector
 	dials    *dial.Scheduler
+
+	mesh mesh
 
 	links   map[LinkID]*link       // reported up and not yet down
 	peers   map[ident.NodeID]*link // of each pair the one that counts
@@ -63,6 +73,9 @@ type Core struct {
 	rotated  uint64
 	retired  []*link // replaced, for the peer to close
 
+	suspicions suspicions
+	vouch      func(*frame.Suspicion) error
+
 	reports reports
 	leaving bool
 
@@ -74,7 +87,8 @@ type Core struct {
 // New returns the core of a node that starts now and knows nobody. It fails if the
 // record cannot be signed. Its first View is of this node alone.
 func New(now time.Time, c Config) (*Core, error) {
-	c.Record.ID = c.Self
+	c.Record.ID, c.Record.Rings = c.Self, overlay.Rings(c.MaxPeers)
+	c.Record.Links = uint16(min(c.MaxPeers, overlay.LinksMax))
 	table, err := member.New(now, member.Config{
 		Record: c.Record, Sign: c.Sign, Check: c.Check, RemoveAfter: c.RemoveAfter, Rand: c.Rand,
 	})
@@ -88,16 +102,19 @@ func New(now time.Time, c Config) (*Core, error) {
 			Self: c.Self, Incarnation: c.Record.Incarnation,
 			SuspectAfter: c.SuspectAfter, RemoveAfter: c.RemoveAfter,
 		}, c.Rand),
-		dials:    dial.New(dial.Config{Self: c.Self}, c.Rand),
-		links:    map[LinkID]*link{},
-		peers:    map[ident.NodeID]*link{},
-		grants:   map[ident.NodeID]grant{},
-		flights:  map[uint64]Dial{},
-		reached:  map[ident.NodeID]string{},
-		rotating: map[ident.NodeID]time.Time{},
-		named:    map[ident.NodeID]string{},
-		reports:  newReports(),
-		changed:  true,
+		dials:      dial.New(dial.Config{Self: c.Self}, c.Rand),
+		mesh:       newMesh(c, table.Self()),
+		vouch:      c.Vouch,
+		links:      map[LinkID]*link{},
+		peers:      map[ident.NodeID]*link{},
+		grants:     map[ident.NodeID]grant{},
+		flights:    map[uint64]Dial{},
+		reached:    map[ident.NodeID]string{},
+		rotating:   map[ident.NodeID]time.Time{},
+		named:      map[ident.NodeID]string{},
+		reports:    newReports(),
+		suspicions: suspicions{heard: map[statement]time.Time{}},
+		changed:    true,
 	}
 	for _, addr := range c.Seeds {
 		k.dials.Found(now, dial.Candidate{Addr: addr, Source: dial.Seed})
@@ -109,9 +126,12 @@ func New(now time.Time, c Config) (*Core, error) {
 // Found adds an address to try. See [dial.Scheduler.Found] for what must be true of it.
 func (c *Core) Found(now time.Time, d dial.Candidate) {
 	c.enter(now)
+	defer c.settle(now)
+	if _, listed := c.table.Get(d.ID); listed && c.mesh.partial {
+		return
+	}
 	c.name(d.ID, d.Source.String())
 	c.dials.Found(now, d)
-	c.settle(now)
 }
 
 // DialDone tells how a [Dial] ended.
@@ -124,6 +144,9 @@ func (c *Core) DialDone(now time.Time, number uint64, o dial.Outcome) {
 		return
 	}
 	c.dials.Done(now, number, o)
+	if !d.Pin.IsZero() && o.Kind != dial.OK && o.Kind != dial.Duplicate {
+		c.mesh.keeper.Failed(now, d.Pin)
+	}
 	if (o.Kind == dial.Refused || o.Kind == dial.WrongID) && c.reached[d.Pin] == place(d.Addr) {
 		// Nobody, or somebody else, is where the member was: its process is gone. At
 		// other addresses of a member a refusal says nothing: they may be old, or mean
@@ -202,6 +225,9 @@ func (c *Core) Next() (at time.Time, ok bool) {
 	sooner(c.nextRetirement())
 	if !c.leaving {
 		sooner(c.dials.Next())
+	}
+	if c.mesh.partial {
+		sooner(c.mesh.keeper.Next())
 	}
 	return at, ok
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/member"
+	"github.com/espial-go/espial/internal/overlay"
 )
 
 const (
@@ -88,6 +89,10 @@ type Ruling struct {
 	// ACCEPT and calls LinkUp. Otherwise it sends REJECT with [frame.CodeDuplicate].
 	OK bool
 
+	// Full reports that there is no room for another link: the REJECT has
+	// [frame.CodeFull] instead.
+	Full bool
+
 	// Serial and Join are what that ACCEPT carries.
 	Serial, Join uint64
 }
@@ -129,6 +134,9 @@ func (c *Core) Arbitrate(now time.Time, o Offer) Ruling {
 	if granted && g.incarnation == o.Incarnation && o.HelloAt.Before(g.at.Add(meetGrace)) {
 		return Ruling{}
 	}
+	if !c.mesh.keeper.Admit(now, o.Peer) {
+		return Ruling{Full: true}
+	}
 	if len(c.grants) >= grantsMax {
 		// Of some the connection broke before the link came up, and nobody says so.
 		maps.DeleteFunc(c.grants, func(id ident.NodeID, g grant) bool {
@@ -140,6 +148,15 @@ func (c *Core) Arbitrate(now time.Time, o Offer) Ruling {
 	c.grants[o.Peer] = grant{o.Incarnation, now, held}
 	return Ruling{OK: true, Serial: c.serial, Join: c.table.ProposeJoin()}
 }
+
+// Admit reports whether there is room for a link with a peer. The end that is not the
+// arbiter asks when its policy admits the peer, at the moment in which it would send its
+// ACCEPT; after a no it sends REJECT with [frame.CodeFull].
+func (c *Core) Admit(now time.Time, peer ident.NodeID) bool { return c.mesh.keeper.Admit(now, peer) }
+
+// Abandoned tells that a connection came to nothing, without a refusal, after this node had
+// said yes to it: the room that was kept for it is free.
+func (c *Core) Abandoned(now time.Time, peer ident.NodeID) { c.mesh.keeper.Failed(now, peer) }
 
 // Join returns the join number to propose to a peer in the ACCEPT of the end that is
 // not the arbiter.
@@ -188,6 +205,7 @@ func (c *Core) LinkUp(now time.Time, l Link) {
 		}
 	}
 	c.peers[l.Peer] = n
+	c.mesh.keeper.Up(now, l.Peer, l.Dialed)
 	delete(c.rotating, l.Peer)
 	c.awaited = append(c.awaited, n)
 	c.changed = true
@@ -214,17 +232,15 @@ func (c *Core) LinkDown(now time.Time, id LinkID, how Closed) {
 	if c.peers[l.Peer] != l {
 		return // another link took its place, or the peer is not wanted any more
 	}
-	c.unlink(l)
-	c.detector.LinkDown(now, l.Peer, how.By == ByPeer)
+	why := whyOf(how)
+	c.unlink(now, l, why)
+	c.detector.LinkDown(now, l.Peer, how.By == ByPeer && why == overlay.Lost)
 	if how.By == ByPeer && how.Code == frame.CodeLeave && l.listed {
 		c.table.Goodbye(l.Peer)
 		return
 	}
 	c.table.LinkDown(l.Peer)
-	c.dials.Unlinked(now, l.Peer, c.addrs(l.Peer))
-	if _, listed := c.table.Get(l.Peer); !listed {
-		delete(c.reached, l.Peer)
-	}
+	c.unlinked(now, l.Peer, why)
 }
 
 // Heard tells that bytes of the peer's process were read from a link at the time at.
@@ -289,7 +305,8 @@ func within(a frame.Addr, kind func(netip.Addr) bool) bool {
 }
 
 // unlink makes l not the link of its pair any more.
-func (c *Core) unlink(l *link) {
+func (c *Core) unlink(now time.Time, l *link, why overlay.Why) {
+	c.mesh.keeper.Down(now, l.Peer, why)
 	delete(c.peers, l.Peer)
 	delete(c.grants, l.Peer)
 	delete(c.rotating, l.Peer)

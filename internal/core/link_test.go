@@ -178,6 +178,7 @@ func TestGrantsWithoutALinkAreForgotten(t *testing.T) {
 		if r := n.Arbitrate(n.now, core.Offer{Peer: peer, Incarnation: 5, HelloAt: n.now}); !r.OK {
 			t.Fatalf("offer %d: ruling %+v", i, r)
 		}
+		n.Abandoned(n.now, peer)
 	}
 	if got := n.Grants(); got > 2048 {
 		t.Errorf("%d grants are kept for connections that came to nothing", got)

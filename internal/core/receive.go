@@ -9,8 +9,8 @@ import (
 )
 
 // Receive takes a control frame from a link: any but Records, which go to Learn after
-// they were decoded and verified. Frames of the data path and those that end a link are
-// the caller's own.
+// they were decoded and verified. The signature of a Suspicion is verified by then, too.
+// Frames of the data path and those that end a link are the caller's own.
 func (c *Core) Receive(now time.Time, id LinkID, f frame.Frame) {
 	l := c.links[id]
 	if !c.current(l) {
@@ -30,7 +30,9 @@ func (c *Core) Receive(now time.Time, id LinkID, f frame.Frame) {
 	case frame.ProbeResult:
 		c.detector.Result(now, l.Peer, f.Number, f.Alive)
 	case frame.Suspect:
-		c.detector.Suspected(now, l.Peer, f.Target, f.Incarnation, f.Refused)
+		c.detector.Suspected(now, l.Peer, f.Target, f.Incarnation, f.Refused && c.watcher(l.Peer, f.Target))
+	case frame.Suspicion:
+		c.suspected(now, l, f)
 	case frame.Digest:
 		c.table.Digested(now, l.Peer, f.Hash)
 	default:
@@ -49,10 +51,13 @@ func (c *Core) Learn(now time.Time, id LinkID, rs []frame.Record) {
 	defer c.settle(now)
 	for _, r := range rs {
 		before := c.version(r.ID)
-		if r.ID == l.Peer && r.Incarnation == l.Incarnation && !l.came() && c.peers[l.Peer] == l {
+		switch p := c.peers[r.ID]; {
+		case p == l && r.Incarnation == l.Incarnation && !l.came():
 			c.introduce(now, l, r)
-		} else {
-			c.table.Merge(r)
+		case c.mesh.partial && p != nil && !p.listed && p.Incarnation != r.Incarnation:
+			// A handshake has shown that another incarnation runs.
+		default:
+			c.table.Merge(now, l.Peer, r)
 		}
 		// A join number is no change that the table reports, but it belongs in the view.
 		c.changed = c.changed || c.version(r.ID) != before

@@ -8,6 +8,7 @@ import (
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/member"
+	"github.com/espial-go/espial/internal/overlay"
 )
 
 const (
@@ -56,8 +57,20 @@ func (c *Core) accepted(now time.Time, l *link) {
 func (c *Core) Rejected(now time.Time, r Rejection) {
 	c.enter(now)
 	defer c.settle(now)
-	if r.Code == frame.CodeDuplicate || r.Code == frame.CodeSelf {
+	switch r.Code {
+	case frame.CodeDuplicate, frame.CodeSelf:
 		return
+	case frame.CodeFull:
+		if r.By == ByPeer {
+			c.mesh.keeper.Failed(now, r.Peer)
+		}
+		return
+	default:
+	}
+	c.mesh.keeper.Failed(now, r.Peer)
+	if r.By == BySelf && r.Incarnation != 0 {
+		c.table.Refuse(r.Peer, r.Incarnation)
+		c.mesh.stale = true
 	}
 	c.dials.Rejected(now, r.Peer)
 	key := r.Addr
@@ -82,12 +95,13 @@ func (c *Core) report(now time.Time, a member.Action) {
 	switch a := a.(type) {
 	case member.Added:
 		change.Kind, change.Member = AddedNode, c.member(a.Member)
-		c.detector.Add(now, a.Member.Record.ID, a.Member.Record.Incarnation)
+		c.added(now, a.Member.Record)
 	case member.Removed:
 		change.Kind, change.Member = RemovedNode, c.member(a.Member)
 		change.Cause = causeOf(a.Member.State)
 	case member.Updated:
 		change.Kind, change.Member = UpdatedNode, c.member(a.Member)
+		c.mesh.seated(a.Member.Record)
 	case member.Suspected:
 		change.Kind, change.Member = SuspectedNode, c.member(a.Member)
 	case member.PeerAdded:
@@ -111,10 +125,22 @@ func (c *Core) report(now time.Time, a member.Action) {
 	}
 }
 
+// added carries the begin of a membership to the other machines.
+func (c *Core) added(now time.Time, r frame.Record) {
+	c.detector.Add(now, r.ID, r.Incarnation)
+	c.mesh.seated(r)
+	c.dials.Listed(r.ID, c.mesh.partial)
+	if l := c.peers[r.ID]; l != nil && !l.listed && l.trial.ID == r.ID && l.Incarnation == r.Incarnation {
+		c.mesh.proven = append(c.mesh.proven, l)
+	}
+}
+
 // removed carries the end of a membership to the other machines.
 func (c *Core) removed(now time.Time, m member.Member) {
 	id := m.Record.ID
 	c.detector.Remove(id)
+	c.mesh.gone(id)
+	c.dials.Listed(id, false)
 	if c.peers[id] == nil {
 		delete(c.reached, id)
 	}
@@ -123,7 +149,7 @@ func (c *Core) removed(now time.Time, m member.Member) {
 	}
 	c.dials.Forget(now, id)
 	if l := c.peers[id]; l != nil && l.Incarnation == m.Record.Incarnation {
-		c.unlink(l)
+		c.unlink(now, l, overlay.Lost)
 		delete(c.reached, id)
 		c.close(l, frame.CodeLeave, "")
 	}

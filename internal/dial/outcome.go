@@ -20,6 +20,7 @@ const (
 	WrongID                     // another ID answered than the expected one
 	Self                        // this node itself answered
 	Duplicate                   // the two nodes have a link or are about to
+	Full                        // there is no room for another link, on either side
 	Failed                      // anything else: the connection broke, or a breach of the protocol
 )
 
@@ -42,6 +43,8 @@ func (k Kind) String() string {
 		return "self"
 	case Duplicate:
 		return "duplicate"
+	case Full:
+		return "full"
 	case Failed:
 		return "failed"
 	default:
@@ -77,7 +80,7 @@ func (s *Scheduler) Done(now time.Time, number uint64, o Outcome) {
 	switch o.Kind {
 	case OK:
 		p.failures, p.due = 0, time.Time{}
-	case Duplicate:
+	case Duplicate, Full:
 		p.failures, p.due = 0, now.Add(BackoffMin)
 	case Self:
 		p.rest = now.Add(SelfRest)

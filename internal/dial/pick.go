@@ -115,7 +115,7 @@ func (s *Scheduler) when(t *target, r rank, by time.Time) (at time.Time, ok bool
 		return time.Time{}, false
 	}
 	at = later(at, s.rests[t.who()])
-	if at.After(by) || s.linked[t.who()] || s.busy[t.id] {
+	if at.After(by) || s.linked[t.who()] || s.busy[t.id] || r != redial && s.listed[t.who()] {
 		return time.Time{}, false
 	}
 	spare := 0

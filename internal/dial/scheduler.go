@@ -84,6 +84,7 @@ type Scheduler struct {
 	rand    *rand.Rand
 	table   table
 	linked  map[ident.NodeID]bool
+	listed  map[ident.NodeID]bool      // members that are dialled on request alone
 	flights map[uint64]*target         // by number
 	busy    map[ident.NodeID]bool      // nodes that a dial in flight is pinned to
 	rests   map[ident.NodeID]time.Time // when the rest of a rejected ID ends
@@ -111,6 +112,7 @@ func New(c Config, r *rand.Rand) *Scheduler {
 		rand:    r,
 		table:   newTable(),
 		linked:  make(map[ident.NodeID]bool),
+		listed:  make(map[ident.NodeID]bool),
 		flights: make(map[uint64]*target),
 		busy:    make(map[ident.NodeID]bool),
 		rests:   make(map[ident.NodeID]time.Time),

@@ -174,6 +174,7 @@ func (e *Engine) admit(ctx context.Context, c *link.Conn, d core.Dial, ready fun
 				log.Warn("admission failed", "peer", c.Peer().Short(), "err", err)
 			}
 		}
+		e.put(func(now time.Time) { e.core.Abandoned(now, c.Peer()) })
 		e.done(d, dial.Outcome{Kind: dial.Failed, ID: c.Peer()})
 	}
 }
@@ -197,12 +198,12 @@ func (e *Engine) refusal(c *link.Conn, d core.Dial, refused *link.RefusedError) 
 		outcome.Kind = dial.Self
 	case frame.CodeDuplicate:
 		outcome.Kind = dial.Duplicate
+	case frame.CodeFull:
+		outcome.Kind = dial.Full
 	default:
 	}
 	e.put(func(now time.Time) {
-		if outcome.Kind == dial.Rejected {
-			e.core.Rejected(now, r)
-		}
+		e.core.Rejected(now, r)
 		if d.Number != 0 {
 			e.core.DialDone(now, d.Number, outcome)
 		}
@@ -252,7 +253,6 @@ func (e *Engine) policy(ctx context.Context, c *link.Conn, d core.Dial) link.Pol
 			if g.full || err != nil {
 				return admission.Verdict{Code: frame.CodeFull, Reason: fmt.Sprintf("%d links", linksMax)}
 			}
-			verdict := admission.Verdict{Admit: true, Join: g.join}
 			if e.filters.Add(1); e.filters.Load() > filtersMax {
 				e.filters.Add(-1)
 				return admission.Verdict{Reason: "the filter is busy"}
@@ -260,10 +260,13 @@ func (e *Engine) policy(ctx context.Context, c *link.Conn, d core.Dial) link.Pol
 			defer e.filters.Add(-1)
 			if e.cfg.Judge != nil {
 				if err := e.cfg.Judge(ctx, v, cl); err != nil {
-					verdict = admission.Verdict{Reason: err.Error()}
+					return admission.Verdict{Reason: err.Error()}
 				}
 			}
-			return verdict
+			if e.hasRoom(ctx, c.Peer()) {
+				return admission.Verdict{Admit: true, Join: g.join}
+			}
+			return admission.Verdict{Code: frame.CodeFull, Reason: "no room for another link"}
 		},
 		Arbitrate: func(ctx context.Context, h frame.Hello, heard time.Time) admission.Ruling {
 			r, err := ask(ctx, e, func(now time.Time) core.Ruling {
@@ -271,9 +274,19 @@ func (e *Engine) policy(ctx context.Context, c *link.Conn, d core.Dial) link.Pol
 					Peer: c.Peer(), Incarnation: h.Incarnation, PeerHolds: h.Holds, HelloAt: heard,
 				})
 			})
-			return admission.Ruling{OK: r.OK && err == nil, Serial: r.Serial, Join: r.Join}
+			return admission.Ruling{OK: r.OK && err == nil, Full: r.Full, Serial: r.Serial, Join: r.Join}
 		},
 	}
+}
+
+// hasRoom reports whether there is room for a link with a peer that the policy admits. The
+// arbiter is asked when it rules.
+func (e *Engine) hasRoom(ctx context.Context, peer ident.NodeID) bool {
+	if e.cfg.Key.ID().Compare(peer) < 0 {
+		return true
+	}
+	room, err := ask(ctx, e, func(now time.Time) bool { return e.core.Admit(now, peer) })
+	return room && err == nil
 }
 
 // run runs a link that both ends accepted.

@@ -190,6 +190,7 @@ func New(cfg Config) (*Engine, error) {
 	e.core, err = core.New(time.Now(), core.Config{
 		Self: cfg.Key.ID(), Record: e.record(),
 		Sign:         func(r *frame.Record) error { return r.Sign(cfg.Key.Sign) },
+		Vouch:        func(s *frame.Suspicion) error { return s.Sign(cfg.Key.Sign) },
 		SuspectAfter: cfg.SuspectAfter, RemoveAfter: cfg.RemoveAfter, Seeds: cfg.Seeds, Rand: newRand(),
 	})
 	if err != nil {
@@ -218,13 +219,9 @@ func (e *Engine) record() frame.Record {
 	return frame.Record{
 		Public: e.cfg.Key.Public(), ID: e.cfg.Key.ID(), Incarnation: e.inc,
 		Name: e.cfg.Name, Host: e.cfg.Host,
-		Addrs: e.cfg.Addrs, Rings: rings, Ineligible: e.cfg.Ineligible, Meta: e.cfg.Meta,
+		Addrs: e.cfg.Addrs, Ineligible: e.cfg.Ineligible, Meta: e.cfg.Meta,
 	}
 }
-
-// rings is how many hash rings a node keeps neighbours on. While every node links with
-// every other it is only told.
-const rings = 4
 
 // newRand returns a random source that nobody can foresee.
 func newRand() *mrand.Rand {

@@ -143,7 +143,7 @@ func (e *Engine) send(a core.Send) {
 		return
 	}
 	if err := l.conn.Send(a.Frame.Append(nil)); err != nil {
-		l.conn.Close(frame.Bye{Code: frame.CodeIdle, Reason: err.Error()})
+		l.conn.Close(frame.Bye{Code: frame.CodeClose, Reason: err.Error()})
 	}
 }
 

@@ -21,7 +21,8 @@ type Want struct {
 // or too many were lost after it.
 type Forget struct{ ID ident.NodeID }
 
-// Refuted asks the caller to tell the failure detector that a suspect has spoken.
+// Refuted asks the caller to tell the failure detector that a suspect has spoken or, in a
+// partial mesh, any member: perhaps somebody is about to be suspected.
 type Refuted struct{ ID ident.NodeID }
 
 // SelfChanged asks the caller to send [Table.Self] to every linked member.
@@ -32,6 +33,22 @@ type SelfChanged struct{}
 type Announce struct {
 	Raw    []byte // shared: never written to
 	Except ident.NodeID
+}
+
+// Inform asks the caller to send one record to a linked member.
+type Inform struct {
+	To  ident.NodeID
+	Raw []byte // shared: never written to
+}
+
+// Accuse asks the caller to state, with its signature, that an incarnation is gone here or
+// in doubt: to a linked member, or to all of them if To is zero.
+type Accuse struct {
+	To          ident.NodeID
+	ID          ident.NodeID
+	Incarnation ident.Incarnation
+	Version     uint64 // of the record that is known here
+	Refused     bool   // more than silence tells so
 }
 
 // Sync asks the caller to send [Table.Records] to a linked member.
@@ -48,5 +65,7 @@ func (Forget) action()      {}
 func (Refuted) action()     {}
 func (SelfChanged) action() {}
 func (Announce) action()    {}
+func (Inform) action()      {}
+func (Accuse) action()      {}
 func (Sync) action()        {}
 func (Digest) action()      {}

@@ -1,6 +1,7 @@
 package member
 
-// Added reports that a member is listed. The first link with it is up.
+// Added reports that a member is listed: the first link with it is up or, in a partial
+// mesh, its record came.
 type Added struct{ Member Member }
 
 // Removed reports that a member is not listed any more. Its State says why: [Left],
@@ -8,8 +9,8 @@ type Added struct{ Member Member }
 type Removed struct{ Member Member }
 
 // Updated reports a newer record of a member with another name, host, address,
-// metadata or eligibility. Other news of a record, as the join number, are not worth a
-// report: they are in [Table.Members].
+// metadata, eligibility, or another number of rings or links. Other news of a record, as
+// the join number, are not worth a report: they are in [Table.Members].
 type Updated struct{ Member Member }
 
 // Suspected reports that a member is [Suspect] from now on.

@@ -59,6 +59,7 @@ func compare(a, b Member) int {
 // differs reports whether two records of one incarnation differ in what users see.
 func differs(a, b frame.Record) bool {
 	return a.Name != b.Name || a.Host != b.Host || a.Ineligible != b.Ineligible ||
+		a.Rings != b.Rings || a.Links != b.Links ||
 		!slices.Equal(a.Addrs, b.Addrs) || !maps.Equal(a.Meta, b.Meta)
 }
 

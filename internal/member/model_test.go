@@ -19,6 +19,7 @@ type book struct {
 	tab       *member.Table
 	now       time.Time
 	proven    ident.NodeID // whose link comes up in this call
+	partial   bool
 	listed    map[ident.NodeID]member.Member
 	over      map[string]bool // incarnations that must not return
 	connected bool
@@ -33,7 +34,8 @@ func (b *book) check() {
 		switch a := a.(type) {
 		case member.Added:
 			_, listed := b.listed[a.Member.Record.ID]
-			b.must(!listed && a.Member.Record.ID == b.proven && !b.over[life(a.Member.Record)], a)
+			told := b.partial && !a.Member.Linked
+			b.must(!listed && (a.Member.Record.ID == b.proven || told) && !b.over[life(a.Member.Record)], a)
 			b.listed[a.Member.Record.ID] = a.Member
 		case member.Removed:
 			m := b.is(a.Member, a)
@@ -154,14 +156,24 @@ func TestAnyOrder(t *testing.T) {
 				}
 			}),
 			"link down": step(func(_ byte, id ident.NodeID) { b.tab.LinkDown(id) }),
-			"merge":     step(func(l byte, _ ident.NodeID) { b.tab.Merge(draw(l)) }),
-			"suspect":   step(func(_ byte, id ident.NodeID) { b.tab.Suspect(id) }),
-			"alive":     step(func(_ byte, id ident.NodeID) { b.tab.Alive(id) }),
-			"dead":      step(func(_ byte, id ident.NodeID) { b.tab.Dead(b.now, id, rapid.Bool().Draw(t, "silent")) }),
-			"goodbye":   step(func(_ byte, id ident.NodeID) { b.tab.Goodbye(id) }),
-			"expel":     step(func(_ byte, id ident.NodeID) { b.tab.Expel(id) }),
-			"digest":    step(func(_ byte, id ident.NodeID) { b.tab.Digested(b.now, id, 1) }),
-			"refute":    step(func(byte, ident.NodeID) { b.tab.Refute() }),
+			"merge": step(func(l byte, _ ident.NodeID) {
+				b.tab.Merge(b.now, name(someone.Draw(t, "from")), draw(l))
+			}),
+			"partial": step(func(l byte, _ ident.NodeID) {
+				b.partial = l > 'b'
+				b.tab.Partial(b.now, b.partial)
+				if b.partial && len(b.tab.Candidates()) > 0 {
+					t.Fatalf("in a partial mesh there are the candidates %v", b.tab.Candidates())
+				}
+			}),
+			"refuse":  step(func(l byte, id ident.NodeID) { b.tab.Refuse(id, draw(l).Incarnation) }),
+			"suspect": step(func(_ byte, id ident.NodeID) { b.tab.Suspect(id) }),
+			"alive":   step(func(_ byte, id ident.NodeID) { b.tab.Alive(id) }),
+			"dead":    step(func(_ byte, id ident.NodeID) { b.tab.Dead(b.now, id, rapid.Bool().Draw(t, "silent")) }),
+			"goodbye": step(func(_ byte, id ident.NodeID) { b.tab.Goodbye(id) }),
+			"expel":   step(func(_ byte, id ident.NodeID) { b.tab.Expel(id) }),
+			"digest":  step(func(_ byte, id ident.NodeID) { b.tab.Digested(b.now, id, 1) }),
+			"refute":  step(func(byte, ident.NodeID) { b.tab.Refute() }),
 			"time passes": func(t *rapid.T) {
 				b.now = b.now.Add(time.Duration(rapid.IntRange(1, 4000).Draw(t, "ms")) * time.Millisecond)
 				b.tab.Tick(b.now)

@@ -67,6 +67,12 @@ type Table struct {
 	pending *shelf[ident.NodeID, frame.Record]
 	buried  *shelf[life, struct{}]
 
+	// Of a partial mesh.
+	partial  bool
+	refused  *shelf[life, struct{}]  // by this node
+	goodbyes *shelf[life, []byte]    // the last records of those that left
+	ghosts   *shelf[life, time.Time] // when somebody was last told that it is gone
+
 	founding  time.Time   // when this node takes join number 1
 	exchanges []time.Time // when the next digests go out, in order
 	silence   silence
@@ -84,7 +90,9 @@ type entry struct {
 // lost is a member that failed and may return.
 type lost struct {
 	Member
-	missing bool // a Split named it
+	version uint64 // of its record when it failed
+	silent  bool   // nothing but silence told so
+	missing bool   // a Split named it
 }
 
 // New returns the table of a node that knows nobody, with its own record signed. It
@@ -108,6 +116,9 @@ func New(now time.Time, c Config) (*Table, error) {
 		lost:        newShelf[ident.NodeID, lost](LostMax),
 		pending:     newShelf[ident.NodeID, frame.Record](PendingMax),
 		buried:      newShelf[life, struct{}](BuriedMax),
+		refused:     newShelf[life, struct{}](RefusedMax),
+		goodbyes:    newShelf[life, []byte](GoodbyesMax),
+		ghosts:      newShelf[life, time.Time](GhostsMax),
 		founding:    now.Add(FoundingWindow),
 	}, nil
 }
@@ -123,7 +134,7 @@ func (t *Table) LinkUp(now time.Time, rec frame.Record, source string) error {
 		return fmt.Errorf("%w: %s is this node's own ID", ErrRecord, rec.ID.Short())
 	}
 	if rec.State == frame.Left {
-		t.Merge(rec)
+		t.Merge(now, rec.ID, rec)
 	}
 	if t.isBuried(rec) || rec.State == frame.Left {
 		return fmt.Errorf("%w: %s of %s", ErrOver, rec.Incarnation, rec.ID.Short())
@@ -133,21 +144,22 @@ func (t *Table) LinkUp(now time.Time, rec frame.Record, source string) error {
 	}
 	e := t.members[rec.ID]
 	if e != nil && e.Record.Incarnation != rec.Incarnation {
-		t.remove(e, Failed)
-		t.bury(e.Record)
+		t.replace(e)
 		e = nil
 	}
+	t.refused.take(lifeOf(rec))
 	if e != nil {
-		t.update(e, rec)
+		t.update(rec.ID, e, rec)
 		t.link(now, e)
 		return nil
 	}
-	t.list(now, rec, source)
+	t.list(now, rec, source, rec.ID)
 	return nil
 }
 
-// list adds a node that just proved its incarnation.
-func (t *Table) list(now time.Time, rec frame.Record, source string) {
+// list adds a node that just proved its incarnation by a link, or of which a member told
+// in a partial mesh. from is who brought its record.
+func (t *Table) list(now time.Time, rec frame.Record, source string, from ident.NodeID) {
 	l, known := t.lost.take(rec.ID)
 	returned := known && l.Record.Incarnation == rec.Incarnation
 	switch {
@@ -162,8 +174,14 @@ func (t *Table) list(now time.Time, rec frame.Record, source string) {
 	e := &entry{Member: Member{Record: rec, Source: source, Since: now}}
 	t.members[rec.ID] = e
 	t.act(Added{e.Member})
-	t.link(now, e)
-	t.act(Announce{Raw: rec.Raw, Except: rec.ID})
+	if from == rec.ID {
+		t.link(now, e)
+	}
+	if t.partial && returned && rec.Version <= l.version {
+		// Others that lost it list it again when it has signed a higher version.
+		t.act(Accuse{To: rec.ID, ID: rec.ID, Incarnation: rec.Incarnation, Version: rec.Version})
+	}
+	t.act(Announce{Raw: rec.Raw, Except: from})
 	if returned {
 		t.returned(now, l, e.Member)
 	}
@@ -203,30 +221,30 @@ func (t *Table) unlink(e *entry) {
 	}
 }
 
-// Merge takes a verified record that came over a link, of its sender or of others.
-func (t *Table) Merge(rec frame.Record) {
-	if t.acceptable(rec) != nil || t.isBuried(rec) {
-		return
-	}
-	if rec.ID == t.self.ID {
+// Merge takes a verified record that came over the link of from, of it or of others.
+func (t *Table) Merge(now time.Time, from ident.NodeID, rec frame.Record) {
+	e := t.members[rec.ID]
+	switch {
+	case t.acceptable(rec) != nil:
+	case t.isBuried(rec):
+		t.ghost(now, from, rec, true)
+	case rec.ID == t.self.ID:
 		if rec.Incarnation == t.self.Incarnation {
 			t.overtake(rec.Version)
 		}
-		return
-	}
-	e := t.members[rec.ID]
-	switch {
 	case e != nil && e.Record.Incarnation == rec.Incarnation:
-		t.update(e, rec)
+		t.update(from, e, rec)
 	case rec.State == frame.Left:
 		t.forgo(rec)
+	case t.partial && e == nil && t.vouches(from):
+		t.hear(now, from, rec)
 	default:
 		t.learn(rec)
 	}
 }
 
-// update takes a record of the listed incarnation.
-func (t *Table) update(e *entry, rec frame.Record) {
+// update takes a record of the listed incarnation that from brought.
+func (t *Table) update(from ident.NodeID, e *entry, rec frame.Record) {
 	old := e.Record
 	if rec.Version <= old.Version {
 		if rec.Version == old.Version && !slices.Equal(rec.Raw, old.Raw) {
@@ -235,12 +253,15 @@ func (t *Table) update(e *entry, rec frame.Record) {
 		return
 	}
 	e.Record = rec
+	if t.partial {
+		t.act(Announce{Raw: rec.Raw, Except: from})
+	}
 	if rec.State == frame.Left {
 		t.remove(e, Left)
-		t.bury(rec)
+		t.part(rec)
 		return
 	}
-	if e.State == Suspect {
+	if e.State == Suspect || t.partial {
 		e.State = Alive
 		t.act(Refuted{ID: rec.ID})
 	}
@@ -270,11 +291,11 @@ func (t *Table) learn(rec frame.Record) {
 func (t *Table) forgo(rec frame.Record) {
 	if p, ok := t.pending.get(rec.ID); ok && p.Incarnation == rec.Incarnation {
 		t.pending.take(rec.ID)
-		t.bury(rec)
+		t.part(rec)
 	}
 	if l, ok := t.lost.get(rec.ID); ok && l.Record.Incarnation == rec.Incarnation {
 		t.lost.take(rec.ID)
-		t.bury(rec)
+		t.part(rec)
 		t.act(Forget{ID: rec.ID})
 	}
 }
@@ -323,7 +344,7 @@ func (t *Table) Dead(now time.Time, id ident.NodeID, silent bool) {
 		return
 	}
 	t.remove(e, Failed)
-	if old, full := t.lost.put(id, lost{Member: e.Member}); full {
+	if old, full := t.lost.put(id, lost{Member: e.Member, version: e.Record.Version, silent: silent}); full {
 		t.act(Forget{ID: old})
 	}
 	if silent {
@@ -341,6 +362,7 @@ func (t *Table) dismiss(id ident.NodeID, s State) {
 	if e := t.members[id]; e != nil {
 		t.remove(e, s)
 		t.bury(e.Record)
+		t.accuse(e.Record)
 	}
 }
 

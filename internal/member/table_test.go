@@ -88,6 +88,11 @@ func words(a member.Action) string {
 		return "self"
 	case member.Announce:
 		return fmt.Sprintf("announce %s", a.Raw)
+	case member.Inform:
+		return fmt.Sprintf("inform %s of %s", letterOf(a.To), a.Raw)
+	case member.Accuse:
+		verdict := map[bool]string{true: " refused", false: ""}[a.Refused]
+		return fmt.Sprintf("accuse %c%d v%d%s to %s", a.ID[0], a.Incarnation, a.Version, verdict, letterOf(a.To))
 	case member.Sync:
 		return fmt.Sprintf("sync %c", a.To[0])
 	case member.Digest:
@@ -95,6 +100,13 @@ func words(a member.Action) string {
 	default:
 		return fmt.Sprintf("%#v", a)
 	}
+}
+
+func letterOf(id ident.NodeID) string {
+	if id.IsZero() {
+		return "all"
+	}
+	return string(id[0])
 }
 
 // script drives the table of node s, incarnation 1, by hand.
@@ -128,6 +140,15 @@ func (s *script) up(letters string) *script {
 		}
 	}
 	s.Take()
+	return s
+}
+
+// Merge gives the table a record over a link whose peer does not matter.
+func (s *script) Merge(r frame.Record) { s.hear('z', r) }
+
+// hear gives the table a record over the link of a member.
+func (s *script) hear(from byte, r frame.Record) *script {
+	s.Table.Merge(s.now, name(from), r)
 	return s
 }
 

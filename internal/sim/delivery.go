@@ -88,7 +88,7 @@ func (k *checker) resolved() {
 	for _, key := range slices.SortedFunc(maps.Keys(k.lanes), laneKey.compare) {
 		t := k.lanes[key]
 		n, x := k.procs[key.node], k.procs[key.peer]
-		if n.died || x.died {
+		if n.died || x.died || k.most > 0 && !k.ends[pair{key.node, key.peer}] {
 			continue
 		}
 		sent := max(k.sent[key], k.sent[laneKey{0, key.peer, key.lane}])

@@ -9,6 +9,7 @@ import (
 	"github.com/espial-go/espial/internal/core"
 	"github.com/espial-go/espial/internal/dial"
 	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
 )
 
 const (
@@ -121,13 +122,15 @@ func (l *link) step(acts []admission.Action) {
 		case admission.Send:
 			l.send(a.Frame)
 		case admission.Ask:
-			l.step(l.machine.Judged(admission.Verdict{Admit: true, Join: n.core.Join()}))
+			l.step(l.machine.Judged(n.judge(l.peer.id)))
 		case admission.Arbitrate:
 			r := n.core.Arbitrate(n.now(), core.Offer{
 				Peer: l.peer.id, Incarnation: a.Hello.Incarnation,
 				PeerHolds: a.Hello.Holds, HelloAt: l.helloAt,
 			})
-			l.step(l.machine.Arbitrated(admission.Ruling{OK: r.OK, Serial: r.Serial, Join: r.Join}))
+			l.step(l.machine.Arbitrated(admission.Ruling{
+				OK: r.OK, Full: r.Full, Serial: r.Serial, Join: r.Join,
+			}))
 		case admission.Up:
 			l.up(a)
 		case admission.Refuse:
@@ -136,6 +139,15 @@ func (l *link) step(acts []admission.Action) {
 			n.must(a.Err)
 		}
 	}
+}
+
+// judge is the policy, which admits whom there is room for. The arbiter is asked when it
+// rules.
+func (n *node) judge(peer ident.NodeID) admission.Verdict {
+	if n.self.id.Compare(peer) > 0 && !n.core.Admit(n.now(), peer) {
+		return admission.Verdict{Code: frame.CodeFull}
+	}
+	return admission.Verdict{Admit: true, Join: n.core.Join()}
 }
 
 // up begins the life of the link.
@@ -178,6 +190,8 @@ func (l *link) refused(a admission.Refuse) {
 		kind = dial.Duplicate
 	case frame.CodeSelf:
 		kind = dial.Self
+	case frame.CodeFull:
+		kind = dial.Full
 	default:
 	}
 	by := core.ByPeer
@@ -195,6 +209,9 @@ func (l *link) fail(kind dial.Kind) {
 	l.closed = true
 	l.end.close()
 	l.node.proc.forget(l.end)
+	if kind == dial.Failed || kind == dial.TimedOut {
+		l.node.core.Abandoned(l.node.now(), l.peer.id)
+	}
 	l.tell(kind)
 	l.node.carry()
 }

@@ -71,7 +71,7 @@ func (n *node) append(log *session.Log, m session.Message, e Entry) {
 func (n *node) target() *pairing {
 	var members []*pairing
 	for _, m := range n.view.Members {
-		if p := n.pairingOf(m); p != nil {
+		if p := n.pairingOf(m); p != nil && (n.proc.world.config.MaxPeers == 0 || p.link != nil) {
 			members = append(members, p)
 		}
 	}

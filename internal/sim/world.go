@@ -46,6 +46,10 @@ type Config struct {
 	// Latency is the time of one way, the same for every packet; 0 lets the seed choose.
 	Latency time.Duration
 
+	// MinPeers and MaxPeers are how many links every node looks for and has at most; 0
+	// means the default of package overlay. With a limit the mesh is partial.
+	MinPeers, MaxPeers int
+
 	// Seeds is how many hosts are named to everybody; default 2.
 	Seeds int
 

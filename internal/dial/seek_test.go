@@ -1,0 +1,70 @@
+package dial_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/espial-go/espial/internal/dial"
+)
+
+// TestListedMembersAreDialledOnRequest: in a partial mesh most members have no link here.
+func TestListedMembersAreDialledOnRequest(t *testing.T) {
+	w := newWorld(t, always(refused))
+	w.found(addr(1), dial.Multicast, 1)
+	w.s.Remember(w.now, id(2), []string{addr(2)})
+	w.s.Listed(id(1), true)
+	w.s.Listed(id(2), true)
+	if got := w.run(time.Minute); len(got) > 0 {
+		t.Fatalf("dials %+v to members that are listed, want none", got)
+	}
+	w.s.Seek(w.now, id(1), []string{addr(1)}, true)
+	w.s.Want(w.now, id(2))
+	if got := w.run(time.Minute); len(got) != 2 {
+		t.Errorf("dials %+v, want one for each request", got)
+	}
+	w.s.Listed(id(2), false)
+	if got := times(w.run(10*time.Second), addr(2)); len(got) < 10 {
+		t.Errorf("%d dials in 10 s of who was lost, want one each second", len(got))
+	}
+}
+
+// TestASeedThatIsAMemberNeedsNoDial: all nodes have the same seeds.
+func TestASeedThatIsAMemberNeedsNoDial(t *testing.T) {
+	w := newWorld(t, always(answer{dial.Outcome{Kind: dial.Full, ID: id(1)}, time.Millisecond}))
+	w.found(addr(1), dial.Seed, 0)
+	if got := times(w.run(10*time.Second), ""); len(got) < 9 {
+		t.Errorf("%d dials in 10 s of a seed that was full, want one each second", len(got))
+	}
+	w.s.Listed(id(1), true)
+	if got := times(w.run(time.Minute), ""); len(got) > 0 {
+		t.Errorf("%d dials of a seed that is a member, want none", len(got))
+	}
+}
+
+func TestSeekTriesTheAddressThatFailedLeast(t *testing.T) {
+	w := newWorld(t, always(refused))
+	w.s.Listed(id(1), true)
+	addrs := []string{addr(1), addr(2), addr(3)}
+	var got []string
+	for range 4 {
+		w.s.Seek(w.now, id(1), addrs, true)
+		for _, d := range w.run(time.Second) {
+			got = append(got, d.Addr)
+		}
+	}
+	want := []string{addr(1), addr(2), addr(3), addr(1)}
+	if len(got) != 4 || got[0] != want[0] || got[1] != want[1] || got[2] != want[2] || got[3] != want[3] {
+		t.Errorf("dialled %v, want %v", got, want)
+	}
+}
+
+// TestWhoParts: nothing follows from a link that nobody needs.
+func TestWhoParts(t *testing.T) {
+	w := newWorld(t, always(refused))
+	w.s.Remember(w.now, id(1), []string{addr(1)})
+	w.s.Linked(w.now, id(1), addr(1), true)
+	w.s.Parted(id(1))
+	if got := times(w.run(10*time.Second), ""); len(got) < 9 {
+		t.Errorf("%d dials in 10 s, want one each second: it was to be found again before", len(got))
+	}
+}
