@@ -57,7 +57,7 @@ var layers = map[string][]string{
 	"internal/link":      {"internal/ident", "internal/frame", "internal/admission"},
 	"internal/multicast": {"internal/ident", "internal/packet"},
 	"internal/exchange": {
-		"internal/ident", "internal/glob", "internal/frame", "internal/session", "internal/rpc",
+		"internal/ident", "internal/glob", "internal/frame", "internal/session", "internal/gossip", "internal/rpc",
 		"internal/mailbox",
 	},
 
@@ -66,7 +66,7 @@ var layers = map[string][]string{
 		"internal/ident", "internal/glob", "internal/frame", "internal/packet",
 		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
 		"internal/admission", "internal/mailbox", "internal/core", "internal/council",
-		"internal/link", "internal/multicast", "internal/exchange",
+		"internal/link", "internal/multicast", "internal/exchange", "internal/gossip",
 	},
 	"internal/control": {"internal/ident"},
 

@@ -391,6 +391,9 @@ func (h *handler) receive(raw frame.Raw) error {
 		}
 		return h.pair.Receive(raw)
 	default:
+		if raw.Type.Gossip() {
+			return h.pair.Receive(raw) // which refuses it before OPEN
+		}
 	}
 	f, err := frame.Decode(raw)
 	if err != nil || f == nil {

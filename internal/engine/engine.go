@@ -185,7 +185,7 @@ func New(cfg Config) (*Engine, error) {
 	e.paths.Changed = e.paths.changed
 	e.exchange = exchange.New(exchange.Config{
 		Self: cfg.Key.ID(), Incarnation: inc, Name: cfg.Name, EventMax: cfg.EventMax,
-		InDoubt: e.inDoubt, Opened: e.poked, Stale: e.stale,
+		InDoubt: e.inDoubt, Opened: e.poked, Stale: e.stale, Sign: cfg.Key.Sign, Public: e.public,
 	})
 	e.core, err = core.New(time.Now(), core.Config{
 		Self: cfg.Key.ID(), Record: e.record(),

@@ -83,6 +83,7 @@ func (e *Engine) tick(now time.Time) {
 			l.heard = at
 			e.core.Heard(now, id, at)
 		}
+		l.pair.Measured(e.core.RTT(l.pair.ID()))
 		if l.conn.Records() >= e.cfg.RotateRecords || now.Sub(l.since) >= rotateAge {
 			e.core.Rotate(now, id)
 		}
@@ -177,7 +178,7 @@ func (e *Engine) show(v core.View) {
 			pairs = append(pairs, e.exchange.Pair(m.Record.ID, m.Record.Incarnation, m.Record.Name))
 		}
 	}
-	e.exchange.SetMembers(pairs)
+	e.exchange.SetMembers(pairs, graphOf(v))
 	e.assemble(v)
 }
 
@@ -229,6 +230,9 @@ func (e *Engine) updatePaths() {
 		if l.pair.Ready() && e.listed(l.pair) {
 			count++
 		}
+	}
+	if count > 0 {
+		count += e.exchange.Unlinked() // whom others reach
 	}
 	refusals := slices.SortedFunc(maps.Values(e.refused), func(a, b core.Rejection) int {
 		return a.Peer.Compare(b.Peer)

@@ -14,6 +14,8 @@ type awake struct{}
 
 func (awake) Wake() {}
 
+func (awake) Send([]byte) error { return nil }
+
 // Large messages that several members have in progress together stay within one budget:
 // the one that exceeds it is lost and told, the others arrive.
 func TestMessagesInProgressStayWithinABudget(t *testing.T) {

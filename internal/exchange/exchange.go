@@ -8,10 +8,12 @@
 //	publisher → Broadcast → log → Pair.Fill (writer of a link) → network
 //	network → Pair.Receive (reader of a link) → session.Inbox → mailbox.Box
 //
-// A broadcast is encoded once, into a log that all members share; each member has a
-// cursor on it, so fan-out copies nothing. What goes to one member alone is in a log
-// of that member's own. The node itself is a member like the others: its link is a
-// goroutine that hands what Fill gives to Receive.
+// A broadcast is encoded once, into a log that all members share; each member with a link
+// has a cursor on it, so fan-out copies nothing. Members without a link get it by way of
+// others: then it is signed (signing.go), and the router of package gossip says what is
+// passed on to whom (relays.go). What goes to one member alone is in a log of that member's
+// own. The node itself is a member like the others: its link is a goroutine that hands what
+// Fill gives to Receive.
 package exchange
 
 import (
@@ -24,6 +26,7 @@ import (
 
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/glob"
+	"github.com/espial-go/espial/internal/gossip"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/mailbox"
 	"github.com/espial-go/espial/internal/session"
@@ -87,6 +90,12 @@ type Config struct {
 	// such messages only, by the readers of links, without a lock, and must not block.
 	Stale func(election []byte, term ident.Term) bool
 
+	// Sign signs with the key of this node, for what others pass on; nil where nothing is
+	// passed on. Public returns the key of a listed member, nil if it is not known. Both
+	// are called under locks, and must not block.
+	Sign   func(msg []byte) ([]byte, error)
+	Public func(id ident.NodeID) []byte
+
 	// Opened is told when [Pair.Opened] or [Pair.Ready] has become true. It is called without a
 	// lock and must not block.
 	Opened func()
@@ -113,6 +122,8 @@ type Exchange struct {
 	endCalls   context.CancelFunc
 	unanswered atomic.Uint64 // messages of the exchange itself for which there was no room
 	busy       atomic.Uint64 // calls refused because too many are at work
+	crowded    atomic.Uint64 // batches that were not passed on for want of room
+	relays     *relays
 	awaited    awaited
 	services   services
 	waiters    sync.Pool // of *waiter
@@ -130,6 +141,7 @@ type Exchange struct {
 	order []*Pair       // pairs by the time they became known
 	self  *Pair
 
+	signing signing
 	givenUp uint64 // broadcasts that members lost because they took nothing
 }
 
@@ -170,15 +182,17 @@ func New(c Config) *Exchange {
 	x.shelves.topics = map[string]*shelf{}
 	x.questions = questions{asked: map[uint64]*question{}, met: map[*Pair]bool{}}
 	x.box = mailbox.New(x.regrouped)
+	x.relays = newRelays(x)
 	x.linked.Store(&[]*Pair{})
 	x.self = x.Pair(c.Self, c.Incarnation, c.Name)
 	x.self.announcing = false // regrouped tells it at once
-	x.SetMembers(nil)
+	x.self.cursor = x.log.OpenBare()
+	x.SetMembers(nil, &gossip.Graph{})
 	return x
 }
 
 // Pair returns the session with incarnation inc of the node id, and makes it on first
-// use: from then on broadcasts are kept for it, until it had no link for 30 seconds.
+// use. From its first link on broadcasts are kept for it, until it had none for 30 seconds.
 func (x *Exchange) Pair(id ident.NodeID, inc ident.Incarnation, name string) *Pair {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -186,15 +200,16 @@ func (x *Exchange) Pair(id ident.NodeID, inc ident.Incarnation, name string) *Pa
 	p := x.pairs[k]
 	if p == nil {
 		p = newPair(x, k, name)
-		p.cursor = x.log.Open()
 		x.pairs[k] = p
 		x.order = append(x.order, p)
 	}
 	return p
 }
 
-// SetMembers tells whom the owner lists.
-func (x *Exchange) SetMembers(pairs []*Pair) {
+// SetMembers tells whom the owner lists, and who of them and this node keeps links with whom,
+// from which follows what is passed on to whom. The graph must not change any more.
+func (x *Exchange) SetMembers(pairs []*Pair, graph *gossip.Graph) {
+	x.relays.view(pairs, graph) // before they open their sessions
 	m := &members{byID: make(map[ident.NodeID]*Pair, len(pairs)+1)}
 	m.byID[x.cfg.Self] = x.self
 	for _, p := range pairs {
@@ -210,13 +225,24 @@ func (x *Exchange) SetMembers(pairs []*Pair) {
 	former.hangUp(member)
 	x.awaited.leave(member)
 	x.questions.list(member)
+	x.reviewNow()
 }
 
 // Member returns the session with a member, nil if the owner does not list it.
 func (x *Exchange) Member(id ident.NodeID) *Pair { return x.members.Load().find(id) }
 
-// Broadcast publishes m to every node that is or was linked within the last 30
-// seconds, and to the node itself unless others is set. It returns when the message is
+// Unlinked returns how many members have no link with this node.
+func (x *Exchange) Unlinked() (count int) {
+	for _, p := range x.members.Load().byID {
+		if p != x.self && p.link.Load() == nil {
+			count++
+		}
+	}
+	return count
+}
+
+// Broadcast publishes m to every listed node, to every other one that was linked within the
+// last 30 seconds, and to the node itself unless others is set. It returns when the message is
 // in the log. While the log is full it waits for ctx, and at most 2 s for a member
 // that takes nothing. The members of that moment are asked for a receipt unless r is nil.
 func (x *Exchange) Broadcast(ctx context.Context, others bool, m session.Message, r *Receipts) error {
@@ -390,6 +416,7 @@ func (x *Exchange) Close() {
 	x.once.Do(func() {
 		close(x.closed)
 		x.endCalls()
+		x.relays.close()
 		x.box.Close()
 		x.members.Load().hangUp(func(*Pair) bool { return false })
 		for _, p := range x.all() {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/gossip"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/mailbox"
 	"github.com/espial-go/espial/internal/session"
@@ -25,6 +26,10 @@ var errNotOpen = fmt.Errorf("%w: the link has no OPEN yet", ErrBreach)
 type Link interface {
 	// Wake tells the writer that Fill has something. It never blocks.
 	Wake()
+
+	// Send queues a frame that goes before what Fill gives next. It never blocks, and
+	// never drops the frame unless the link ends.
+	Send(f []byte) error
 }
 
 // Pair is the session with one incarnation of one node, in both directions. It
@@ -38,12 +43,27 @@ type Pair struct {
 	turn chan struct{}        // holds a token while a link carries the pair
 	link atomic.Pointer[Link] // nil while there is none
 
-	parts [lanes]arrival // used by the reader of the link alone; by expire while there is no link
-	acks  []byte         // scratch of the writer of the link alone
+	acks []byte    // scratch of the writer of the link alone
+	made time.Time // when it was
+	out  outbox    // what is passed on to the peer
 
-	cursor *session.Cursor // on the broadcast log; nil once the session ended; guarded by x.mu
+	cursor  *session.Cursor // on the broadcast log; nil before the first link, and once the session ended
+	without time.Time       // since when there is no link; these two are guarded by x.mu
+
+	public []byte            // the key of the peer; guarded by x.relays.mu
+	ready  []gossip.Delivery // broadcasts of the peer that came by way of others; likewise
+
+	// hand is held while broadcasts of the peer are handed on, whoever brought them. It is
+	// taken before all other locks. It guards what parts has of broadcasts; the rest of that is
+	// the reader's alone, or that of expire while there is no link.
+	hand     sync.Mutex
+	parts    [lanes]arrival
+	routed   atomic.Bool // the router knows the peer; only set and unset under hand
+	arriving arriving
+	handed   []gossip.Delivery // the room of those handed on last
 
 	mu         sync.Mutex // guards what follows; taken before x.mu where both are
+	joined     bool       // the peer is a neighbour on this link
 	opened     bool       // the peer's OPEN came on this link
 	opening    bool       // our OPEN is to be sent on this link, once the peer is a member
 	announcing bool       // it has not been told what this node's groups subscribe to
@@ -76,7 +96,7 @@ type arrival struct {
 func newPair(x *Exchange, k key, name string) *Pair {
 	p := &Pair{
 		x: x, id: k.id, inc: k.inc, name: name, turn: make(chan struct{}, 1),
-		unlinked: time.Now(), announcing: true, fresh: true,
+		made: time.Now(), unlinked: time.Now(), announcing: true, fresh: true,
 	}
 	p.log = session.NewLog(frame.Direct, session.Limits{
 		BytesMax: logBytesMax,
@@ -94,6 +114,9 @@ func newPair(x *Exchange, k key, name string) *Pair {
 
 // ID returns the node at the other end.
 func (p *Pair) ID() ident.NodeID { return p.id }
+
+// Incarnation returns the start of that node.
+func (p *Pair) Incarnation() ident.Incarnation { return p.inc }
 
 // Acquire waits until no other link carries the pair, so that the messages of one link
 // never overtake those of the one before it. It fails if ctx ends or closed is closed
@@ -117,7 +140,7 @@ func (p *Pair) Attach(l Link) {
 	if time.Since(p.unlinked) > unlinkedMax/2 {
 		p.fresh, p.announcing = true, p != p.x.self // the session may have ended at the other end
 	}
-	p.opened, p.opening, p.unlinked = false, true, time.Time{}
+	p.opened, p.opening, p.joined, p.unlinked = false, true, false, time.Time{}
 	p.mu.Unlock()
 	p.link.Store(&l)
 	p.x.relink(p, true)
@@ -138,8 +161,12 @@ func (x *Exchange) begin(p *Pair) {
 func (p *Pair) Detach() {
 	p.link.Store(nil)
 	p.mu.Lock()
-	p.opened, p.unlinked = false, time.Now()
+	joined := p.joined
+	p.opened, p.joined, p.unlinked = false, false, time.Now()
 	p.mu.Unlock()
+	if joined {
+		p.x.relays.leave(p)
+	}
 	p.x.relink(p, false)
 }
 
@@ -152,6 +179,11 @@ func (x *Exchange) relink(p *Pair, linked bool) {
 		all = append(all, p)
 	}
 	x.linked.Store(&all)
+	now := time.Now()
+	if p.without = now; !linked && x.cfg.Sign != nil && !x.over() {
+		time.AfterFunc(signAfter, x.reviewNow)
+	}
+	x.review(now)
 }
 
 // wake tells the link's writer that there is something to send.
@@ -192,24 +224,51 @@ func (p *Pair) Fill(dst [][]byte, bytesMax int) [][]byte {
 		p.acks = p.open().Append(p.acks)
 	}
 	opened := p.carries()
+	joins := p.joins()
 	if opened {
 		p.run()
 		dst = p.take(dst, bytesMax/2)
 		dst = p.direct.Take(dst, bytesMax/2)
 	}
 	p.mu.Unlock()
+	if joins {
+		p.x.relays.join(p)
+	}
 	if opened {
-		p.x.mu.Lock()
-		if p.cursor != nil {
-			dst = p.cursor.Take(dst, bytesMax)
-		}
-		p.x.mu.Unlock()
+		dst = p.out.take(p.fillBroadcasts(dst, bytesMax), bytesMax)
 		p.acknowledge(len(dst) > before)
 	}
 	if len(p.acks) > 0 {
 		dst = slices.Insert(dst, before, p.acks)
 	}
 	return dst
+}
+
+// fillBroadcasts is Fill for what this node publishes to all.
+func (p *Pair) fillBroadcasts(dst [][]byte, bytesMax int) [][]byte {
+	p.x.mu.Lock()
+	defer p.x.mu.Unlock()
+	if p.cursor == nil {
+		return dst
+	}
+	if p.x.signing.on && p != p.x.self {
+		more := p.x.log.Sign(signMost)
+		if p.out.owes() {
+			return dst // the lane comes after that
+		}
+		if more {
+			defer p.wake()
+		}
+	}
+	return p.cursor.Take(dst, bytesMax)
+}
+
+// joins reports whether the peer becomes a neighbour now, because messages travel on this link
+// from now on. The caller holds mu, and makes it one.
+func (p *Pair) joins() bool {
+	now := !p.joined && p.carries() && p != p.x.self
+	p.joined = p.joined || now
+	return now
 }
 
 // carries reports whether messages travel: both ends opened the session on this link. The
@@ -286,6 +345,9 @@ func (p *Pair) Receive(raw frame.Raw) error {
 		}
 		return p.events(ev, session.Cost(len(raw.Payload), ev.Count))
 	}
+	if raw.Type.Gossip() {
+		return p.gossip(raw)
+	}
 	f, err := frame.Decode(raw)
 	if err != nil {
 		return err
@@ -331,8 +393,9 @@ func (p *Pair) resume(o frame.Open) error {
 	if err != nil {
 		return fmt.Errorf("%w: OPEN: %w", ErrBreach, err)
 	}
-	for lane, count := range lost {
-		p.lost(frame.Lane(lane), count)
+	p.begins(b, lost[frame.Broadcast])
+	for lane := frame.Direct; lane < lanes; lane++ {
+		p.lost(lane, lost[lane])
 	}
 	if lost[frame.Direct] > 0 { // the session ended there, and receipts with it
 		p.x.awaited.loseAll(p)
@@ -340,12 +403,30 @@ func (p *Pair) resume(o frame.Open) error {
 	p.x.questions.meet(p, fresh)
 	p.mu.Lock()
 	p.opened, p.fresh = true, false
+	joins := p.joins()
 	p.mu.Unlock()
+	if joins {
+		p.x.relays.join(p)
+	}
 	p.wake()
 	if p.x.cfg.Opened != nil {
 		p.x.cfg.Opened()
 	}
 	return nil
+}
+
+// begins takes what the peer says of its broadcasts when the session opens. What is lost is
+// the router's to tell if it knows the peer, because others may have it.
+func (p *Pair) begins(o frame.OpenLane, lost uint64) {
+	p.hand.Lock()
+	defer p.hand.Unlock()
+	if !p.routed.Load() {
+		p.lost(frame.Broadcast, lost)
+		return
+	}
+	p.x.relays.callFor(p, func(r *gossip.Router, now time.Time) {
+		r.Opened(now, p.member(), o.First, o.Message)
+	})
 }
 
 // acked takes an acknowledgement of the peer: it makes room in the log, and in the

@@ -15,13 +15,15 @@ import (
 	"github.com/espial-go/espial/internal/mailbox"
 )
 
-func TestWhatIsPublishedBeforeTheLinkArrivesInOrder(t *testing.T) {
+func TestWhatIsPublishedBeforeTheSessionOpensArrivesInOrder(t *testing.T) {
 	a, b := newNode(t, 1, 0), newNode(t, 2, 0)
 	pairs(a, b)
 	q := b.subscribe(mailbox.Options{})
+	a.direct(b, 1, 1, 8)
+	w := connect(t, a, b)
 	a.publish(1, 2, 8)
-	a.direct(b, 1, 2, 8)
-	w := link(t, a, b)
+	a.direct(b, 2, 2, 8)
+	w.carry()
 	a.publish(3, 3, 8)
 	a.direct(b, 3, 3, 8)
 	w.carry()

@@ -12,67 +12,127 @@ import (
 	"github.com/espial-go/espial/internal/session"
 )
 
-// events takes a run of messages: duplicates are dropped, a jump of the numbers is
-// reported, the rest goes to the subscriptions. It runs on the one goroutine that
-// reads the pair's link, so runs reach the queues in the order of their numbers.
+// events takes a run of messages that came over the pair's link: duplicates are dropped, a
+// jump of the numbers is reported, the rest goes to the subscriptions. It runs on the one
+// goroutine that reads the link, so runs reach the queues in the order of their numbers.
 func (p *Pair) events(ev frame.Events, cost int) error {
-	p.mu.Lock()
-	if !p.carries() {
-		p.mu.Unlock()
-		return errNotOpen
+	if ev.Lane == frame.Broadcast {
+		return p.broadcast(ev, cost)
 	}
-	skip, lost, err := p.in[ev.Lane].Accept(ev, cost)
-	p.spoke = p.spoke || ev.Lane != frame.Calls
-	p.mu.Unlock()
+	skip, lost, err := p.accept(&ev, cost)
 	if err != nil {
-		return fmt.Errorf("%w: EVENTS: %w", ErrBreach, err)
+		return err
 	}
 	p.lost(ev.Lane, lost)
 	if skip == ev.Count {
 		return nil
 	}
 	last := ev.First + ident.Seq(ev.Count) - 1
-	assembled, more := p.parts[ev.Lane].Wants(ev), ev.More
-	whole, err := p.assemble(&ev)
+	owned, whole, err := p.join(&ev, skip, p)
+	switch {
+	case !whole:
+	case p.internal(ev, owned):
+		p.Release(ev.Lane, last)
+	default:
+		p.spread(ev, last, owned, p)
+	}
+	return err
+}
+
+// broadcast is events for what the peer published to all. Others bring that, too.
+func (p *Pair) broadcast(ev frame.Events, cost int) error {
+	p.hand.Lock()
+	defer p.hand.Unlock()
+	skip, lost, err := p.accept(&ev, cost)
+	if err != nil {
+		return err
+	}
+	if p.routed.Load() {
+		if known, err := p.unsigned(ev, skip); known {
+			return err
+		}
+	}
+	p.lost(ev.Lane, lost)
+	if skip == ev.Count {
+		return nil
+	}
+	return p.handOn(ev, skip, p)
+}
+
+// accept counts a run of the lane that came over the pair's link; see [session.Inbox.Accept].
+func (p *Pair) accept(ev *frame.Events, cost int) (skip int, lost uint64, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.carries() {
+		return 0, 0, errNotOpen
+	}
+	p.spoke = p.spoke || ev.Lane != frame.Calls
+	if skip, lost, err = p.in[ev.Lane].Accept(*ev, cost); err != nil {
+		return 0, 0, fmt.Errorf("%w: EVENTS: %w", ErrBreach, err)
+	}
+	return skip, lost, nil
+}
+
+// handOn hands a run of broadcasts to the subscriptions. Who waits for it to be in their
+// queues is told; nil for nobody, because it came by way of others. The caller holds p.hand.
+func (p *Pair) handOn(ev frame.Events, skip int, rel mailbox.Releaser) error {
+	last := ev.First + ident.Seq(ev.Count) - 1
+	owned, whole, err := p.join(&ev, skip, rel)
+	if whole {
+		p.spread(ev, last, owned, rel)
+	}
+	return err
+}
+
+// join joins the pieces of large messages, and cuts off the first skip messages of a run. It
+// reports whether ev is to be handed on now, and whether its bytes are nobody else's.
+func (p *Pair) join(ev *frame.Events, skip int, rel mailbox.Releaser) (owned, whole bool, err error) {
+	last := ev.First + ident.Seq(ev.Count) - 1
+	owned, more := p.parts[ev.Lane].Wants(*ev), ev.More
+	whole, err = p.assemble(ev)
 	if err != nil || !whole && more {
-		return err // the last piece releases the others
+		return false, false, err // the last piece releases the others
 	}
 	if !whole {
-		p.Release(ev.Lane, last)
-		return nil
+		release(rel, ev.Lane, last)
+		return false, false, nil
 	}
 	for range skip {
 		_, ev.Run = frame.NextPayload(ev.Run)
 	}
 	ev.Message, ev.Count = ev.Message+ident.Seq(skip), ev.Count-skip
-	if p.internal(ev, assembled) {
-		p.Release(ev.Lane, last)
-		return nil
-	}
+	return owned, true, nil
+}
+
+// spread hands a run that is whole to the subscriptions.
+func (p *Pair) spread(ev frame.Events, last ident.Seq, owned bool, rel mailbox.Releaser) {
 	if p.unwanted(ev) {
 		p.refuse(&ev)
-		p.Release(ev.Lane, last)
-		return nil
+		release(rel, ev.Lane, last)
+		return
 	}
-	if !assembled && len(ev.Run) > p.x.cfg.EventMax {
-		p.sift(&ev, last)
+	r := mailbox.Run{Last: last, Owned: owned, Loose: rel == nil}
+	if !owned && len(ev.Run) > p.x.cfg.EventMax {
+		p.sift(&ev, r, rel)
 	}
 	if ev.Count > 0 {
-		p.deliver(ev, last, assembled, p)
+		p.deliver(ev, r, rel)
 	}
-	return nil
+}
+
+// release tells who waits that a run needs no more care.
+func release(rel mailbox.Releaser, lane frame.Lane, last ident.Seq) {
+	if rel != nil {
+		rel.Release(lane, last)
+	}
 }
 
 // internal takes calls, and what the exchange of the peer says to this one, and reports whether it
 // was that. What was said together came in one run, whose bytes are kept if they are owned.
 func (p *Pair) internal(ev frame.Events, owned bool) bool {
-	switch ev.Lane {
-	case frame.Direct:
-	case frame.Calls:
+	if ev.Lane == frame.Calls {
 		p.called(ev, owned)
 		return true
-	default:
-		return false
 	}
 	var take func(payload []byte)
 	switch string(ev.Topic) {
@@ -131,14 +191,12 @@ func (p *Pair) publishable(ev frame.Events) bool {
 	return true
 }
 
-// deliver hands a run to the subscriptions.
-func (p *Pair) deliver(ev frame.Events, last ident.Seq, owned bool, rel mailbox.Releaser) {
-	_, term := ev.Reign()
-	r := mailbox.Run{
-		From: p.id, Name: p.name, Lane: ev.Lane, First: ev.Message, Last: last,
-		Codec: ev.Codec, Term: term, Group: ev.Group(), Data: ev.Run, Owned: owned, Count: ev.Count,
-		Inc: p.inc, At: time.Now(),
-	}
+// deliver hands a run to the subscriptions. Of r is set what the frame does not say.
+func (p *Pair) deliver(ev frame.Events, r mailbox.Run, rel mailbox.Releaser) {
+	_, r.Term = ev.Reign()
+	r.From, r.Name, r.Inc, r.At = p.id, p.name, p.inc, time.Now()
+	r.Lane, r.First, r.Count, r.Data = ev.Lane, ev.Message, ev.Count, ev.Run
+	r.Codec, r.Group = ev.Codec, ev.Group()
 	if past := ev.Past(); past.Number != 0 {
 		p.past(ev, past, r, rel)
 		return
@@ -160,7 +218,7 @@ func (p *Pair) deliver(ev frame.Events, last ident.Seq, owned bool, rel mailbox.
 // sift loses the messages of a run that are above this node's limit, which must be below
 // that of the peer and that of one frame. It delivers what comes before the last of them
 // and leaves in ev what follows it; if that is nothing it releases the run.
-func (p *Pair) sift(ev *frame.Events, last ident.Seq) {
+func (p *Pair) sift(ev *frame.Events, r mailbox.Run, rel mailbox.Releaser) {
 	rest := *ev
 	rest.Count = 0
 	for run := ev.Run; len(run) > 0; {
@@ -171,7 +229,7 @@ func (p *Pair) sift(ev *frame.Events, last ident.Seq) {
 			continue
 		}
 		if rest.Run = rest.Run[:len(rest.Run)-len(begin)]; rest.Count > 0 {
-			p.deliver(rest, last, false, nil)
+			p.deliver(rest, r, nil)
 		}
 		p.x.box.Lost(mailbox.Loss{From: p.id, Topic: string(ev.Topic), Lane: ev.Lane, Count: 1})
 		large := rest
@@ -181,7 +239,7 @@ func (p *Pair) sift(ev *frame.Events, last ident.Seq) {
 		rest.Run, rest.Count = run, 0
 	}
 	if *ev = rest; ev.Count == 0 {
-		p.Release(ev.Lane, last)
+		release(rel, ev.Lane, r.Last)
 	}
 }
 

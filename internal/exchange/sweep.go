@@ -42,6 +42,9 @@ type loop struct {
 	frames [][]byte
 }
 
+// Send implements [Link]. The node is no neighbour of itself, so that there is nothing to send.
+func (l *loop) Send([]byte) error { return nil }
+
 func newLoop(p *Pair) *loop { return &loop{p: p, wake: make(chan struct{}, 1)} }
 
 // Wake implements [Link].
@@ -64,7 +67,7 @@ func (l *loop) turn() error {
 			return err
 		}
 	}
-	if len(l.frames) > 0 {
+	if more := l.p.x.signBacklog(); more || len(l.frames) > 0 {
 		l.Wake()
 	}
 	return nil
@@ -89,22 +92,27 @@ func (l *loop) frame(b []byte) error {
 func (x *Exchange) sweep(now time.Time) {
 	x.mu.Lock()
 	x.log.Trim()
+	x.review(now)
 	x.mu.Unlock()
 	for _, p := range x.all() {
 		if doubt, ended := x.expire(p, now); ended {
-			x.silent(p)
+			if !p.routed.Load() || x.Member(p.id) != p { // else others bring what it says
+				x.silent(p)
+			}
 			x.dismiss(p)
 			x.inDoubt(p, doubt)
 		}
 	}
 	x.questions.prune()
-	x.forget()
+	x.forget(now)
 }
 
 // expire is end for a session without a link for too long. It looks and ends under one lock,
 // or it would end the session under a link that comes at this moment, which would then
 // never carry a broadcast.
 func (x *Exchange) expire(p *Pair, now time.Time) (doubt uint64, ended bool) {
+	p.hand.Lock()
+	defer p.hand.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.log.Trim()
@@ -122,9 +130,12 @@ func (x *Exchange) expire(p *Pair, now time.Time) (doubt uint64, ended bool) {
 // giveUpPieces throws away messages of which some pieces came. Thousands of sessions that
 // are over are remembered, and each could hold two messages of EventMax bytes. Should a
 // rest come after all, it is skipped and the message counted as lost. The caller holds
-// p.mu, and p has no link, so that nobody reads.
+// p.hand and p.mu, and p has no link, so that nobody reads.
 func (p *Pair) giveUpPieces() {
 	for lane := range p.parts {
+		if lane == int(frame.Broadcast) && p.routed.Load() && p.x.Member(p.id) == p {
+			continue // others bring the rest
+		}
 		if a := &p.parts[lane]; a.Wants(frame.Events{}) {
 			a.Reset()
 			p.x.count(a)
@@ -222,16 +233,18 @@ func (x *Exchange) silent(p *Pair) {
 }
 
 // forget drops the oldest ended sessions beyond the limit, but for those of members.
-func (x *Exchange) forget() {
+func (x *Exchange) forget(now time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	over := len(x.order) - pairsMax
 	x.order = slices.DeleteFunc(x.order, func(p *Pair) bool {
-		if over <= 0 || p.cursor != nil || p.link.Load() != nil || x.Member(p.id) == p {
+		if over <= 0 || p.cursor != nil || p.link.Load() != nil || x.Member(p.id) == p ||
+			now.Sub(p.made) < unlinkedMax {
 			return false
 		}
 		over--
 		delete(x.pairs, key{p.id, p.inc})
+		x.relays.forget(p)
 		return true
 	})
 }
@@ -295,6 +308,7 @@ func (x *Exchange) Figures() (queues, dropped map[string]uint64) {
 		"stale_terms":   x.stale.Load(),
 		"receipts":      x.unanswered.Load(),
 		"busy_calls":    x.busy.Load(),
+		"relays":        x.crowded.Load(),
 	}
 	return queues, dropped
 }

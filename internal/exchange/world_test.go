@@ -11,6 +11,7 @@ import (
 
 	"github.com/espial-go/espial/internal/exchange"
 	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/gossip"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/mailbox"
 	"github.com/espial-go/espial/internal/session"
@@ -54,6 +55,15 @@ func (n *node) doubts() string {
 	return s
 }
 
+// SetMembers lists members that keep links with each other.
+func (n *node) SetMembers(pairs []*exchange.Pair) {
+	members := []gossip.Member{{ID: n.id, Incarnation: 1}}
+	for _, p := range pairs {
+		members = append(members, gossip.Member{ID: p.ID(), Incarnation: p.Incarnation()})
+	}
+	n.Exchange.SetMembers(pairs, gossip.Complete(members))
+}
+
 // run runs the loop of the node to itself until the end of the test.
 func (n *node) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -63,7 +73,7 @@ func (n *node) run(ctx context.Context) {
 			n.t.Errorf("Run: %v", err)
 		}
 	})
-	n.t.(*testing.T).Cleanup(func() {
+	n.t.Cleanup(func() {
 		cancel()
 		wg.Wait()
 	})
@@ -124,8 +134,9 @@ type wire struct {
 type end struct {
 	pair *exchange.Pair
 
-	mu    sync.Mutex // guards what follows
-	wakes int
+	mu      sync.Mutex // guards what follows
+	wakes   int
+	control []byte
 }
 
 // Wake implements [exchange.Link].
@@ -133,6 +144,23 @@ func (e *end) Wake() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.wakes++
+}
+
+// Send implements [exchange.Link].
+func (e *end) Send(f []byte) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.control = append(e.control, f...)
+	return nil
+}
+
+// controls returns what was sent since the last call.
+func (e *end) controls() []byte {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	b := e.control
+	e.control = nil
+	return b
 }
 
 // woken returns how often the writer was woken since the last call.
@@ -174,13 +202,14 @@ func link(t testing.TB, a, b *node) *wire {
 func (w *wire) cut() {
 	for _, e := range w.ends {
 		e.pair.Detach()
+		e.controls() // are lost with the link
 	}
 }
 
 // frames returns what end i has to send now.
 func (w *wire) frames(i int) (raws []frame.Raw) {
 	w.t.Helper()
-	for _, b := range w.ends[i].pair.Fill(nil, 64<<10) {
+	for _, b := range append([][]byte{w.ends[i].controls()}, w.ends[i].pair.Fill(nil, 64<<10)...) {
 		b = append([]byte(nil), b...) // valid until the next Fill
 		for len(b) > 0 {
 			raw, n, err := frame.Next(b)

@@ -41,7 +41,7 @@ var (
 type Type uint8
 
 // The frame types of protocol version 1. Numbers between the groups are free for
-// later frames of the group; 37 to 39 are set aside for gossip, 40 to 47 for calls, 50 for
+// later frames of the group; 38 and 39 are set aside for gossip, 40 to 47 for calls, 50 for
 // another of elections and 56 to 63 for multicast keys.
 const (
 	TypeHello  Type = 1 // admission
@@ -65,11 +65,12 @@ const (
 	TypeAcked  Type = 25
 	TypeEvents Type = 26
 
-	TypeRelay Type = 32 // gossip
-	TypeMarks Type = 33
-	TypePull  Type = 34
-	TypeGreet Type = 35
-	TypeProof Type = 36
+	TypeRelay  Type = 32 // gossip
+	TypeMarks  Type = 33
+	TypePull   Type = 34
+	TypeGreet  Type = 35
+	TypeProof  Type = 36
+	TypeRepeat Type = 37
 
 	TypeLead         Type = 48 // elections
 	TypePromote      Type = 49
@@ -82,6 +83,9 @@ const (
 
 // Election reports whether frames of type t belong to an election.
 func (t Type) Election() bool { return t >= TypeLead && t < 56 }
+
+// Gossip reports whether frames of type t are about broadcasts that members pass on.
+func (t Type) Gossip() bool { return t >= TypeRelay && t < 40 }
 
 // Critical reports whether a node that does not know t must close the link.
 func (t Type) Critical() bool { return t < 128 }
@@ -112,6 +116,7 @@ var typeNames = [...]string{
 	TypePull:         "PULL",
 	TypeGreet:        "GREET",
 	TypeProof:        "PROOF",
+	TypeRepeat:       "REPEAT",
 	TypeLead:         "LEAD",
 	TypePromote:      "PROMOTE",
 	TypeLeaseRule:    "LEASE-RULE",
@@ -155,9 +160,9 @@ func Next(b []byte) (Raw, int, error) {
 
 // Frame is any frame but EVENTS: one of the value types [Hello], [Accept], [Reject], [Bye],
 // [Probe], [Ack], [ProbeRequest], [ProbeResult], [Suspect], [Suspicion], [Records],
-// [Digest], [Open], [Acked], [Relay], [Marks], [Pull], [Greet], [Proof], [Lead], [Promote],
-// [LeaseRule], [LeaseAsk], [LeaseAnswer], [LeaseRelease], [LeasePromote], [Streams] and
-// [Service].
+// [Digest], [Open], [Acked], [Relay], [Repeat], [Marks], [Pull], [Greet], [Proof], [Lead],
+// [Promote], [LeaseRule], [LeaseAsk], [LeaseAnswer], [LeaseRelease], [LeasePromote],
+// [Streams] and [Service].
 type Frame interface {
 	// Type returns the type under which the frame travels.
 	Type() Type
@@ -245,6 +250,8 @@ func decodeGossip(t Type, r *reader) Frame {
 		return decodeGreet(r)
 	case TypeProof:
 		return decodeProof(r)
+	case TypeRepeat:
+		return Repeat{decodeRelay(r)}
 	default:
 		return decodeStream(t, r)
 	}

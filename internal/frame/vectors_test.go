@@ -147,6 +147,22 @@ var vectors = []struct {
 			1a 00001b 00 01 000000000000000a 0000000000000008 00 00 03 612e62 00 01 7a`,
 	},
 	{
+		name: "REPEAT",
+		frame: frame.Repeat{Relay: frame.Relay{
+			Origin: ident.NodeID(fromHex(keyOneID)), Incarnation: 9, First: 7, Last: 10, Message: 5, Continues: true,
+			Signature: fromHex(batchSignature), Fields: []byte{},
+			Frames: fromHex("1a00001b" + "0000" + "0000000000000007" + "0000000000000005" + "000003612e6200" + "0178" +
+				"1a00001c" + "0000" + "0000000000000008" + "0000000000000006" + "000003612e6200" + "017900" +
+				"1a00001b" + "0001" + "000000000000000a" + "0000000000000008" + "000003612e6200" + "017a"),
+			Whole: 7, Head: 1, More: true,
+		}},
+		wire: `25 0000e1 ` + keyOneID + ` 0000000000000009
+			0000000000000007 000000000000000a 0000000000000005 01 40 ` + batchSignature + ` 00
+			1a 00001b 00 00 0000000000000007 0000000000000005 00 00 03 612e62 00 01 78
+			1a 00001c 00 00 0000000000000008 0000000000000006 00 00 03 612e62 00 01 79 00
+			1a 00001b 00 01 000000000000000a 0000000000000008 00 00 03 612e62 00 01 7a`,
+	},
+	{
 		name: "MARKS",
 		frame: frame.Marks{List: []frame.Mark{
 			{Origin: ident.NodeID{0: 1, 31: 2}, Incarnation: 9, First: 4, Last: 7, Message: 6},

@@ -73,6 +73,10 @@ func (r *Router) Direct(now time.Time, b frame.Relay) (known bool) {
 		r.stats.Duplicates++
 		return true
 	}
+	if n := o.received + 1 - b.First; b.First <= o.received { // a part of it came another way
+		b.First += n
+		b.Message += n
+	}
 	for len(o.held) > 0 && o.held[0].batch.First < b.First {
 		r.giveUp(now, o)
 	}

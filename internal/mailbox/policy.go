@@ -15,7 +15,8 @@ const (
 
 	// Block takes the run and withholds its release until the reader has taken all
 	// that waits, so that the sender's window fills and the sender waits. What the queue
-	// holds is bounded by the windows of its senders.
+	// holds is bounded by the windows of its senders. For a run that is [Run.Loose] it
+	// means DropOldest.
 	Block
 
 	// DropOldest drops the oldest messages and tells the reader how many, for each

@@ -61,6 +61,9 @@ func (q *Queue) add(e *Entry, owed *release) (taken, failed bool, dropped []*Sli
 	l := &q.lanes[e.Lane]
 	full := l.full(e, &q.opts)
 	policy := q.opts.Policy.forLane(e.Lane)
+	if policy == Block && e.Loose {
+		policy = DropOldest
+	}
 	if full && policy == Fail {
 		over := e.Count - q.takeSome(l, e)
 		q.box.dropped.Add(uint64(over))

@@ -31,6 +31,10 @@ type Run struct {
 
 	At time.Time // when it came
 
+	// Loose says that nobody waits for the run to be taken: a full queue with the policy
+	// [Block] does with it what [DropOldest] says.
+	Loose bool
+
 	// Slip is told what became of the run; nil if nobody asks. Such a run has one message.
 	Slip *Slip
 }

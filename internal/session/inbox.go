@@ -70,6 +70,12 @@ func (i *Inbox) Window() int { return i.window }
 // OPEN; 0 for none.
 func (i *Inbox) Received() ident.Seq { return i.received }
 
+// Place returns how far the lane has come: all numbers up to received, all messages up to
+// whole, and of the next message some pieces if part is set. It reports false before Start.
+func (i *Inbox) Place() (received, whole ident.Seq, part, ok bool) {
+	return i.received, i.whole, i.more, i.open
+}
+
 // Start takes the lowest number that the peer can still send, and the message that it
 // belongs to, from its OPEN: the beginning of the session at the first time, and later
 // what the peer has not given up. It returns how many messages are lost. Numbers that
