@@ -24,7 +24,7 @@ const (
 	apiFile = "api/espial.txt"
 	// apiNamesMax bounds the exported top-level names of the root package, where
 	// all constants of one type count as one.
-	apiNamesMax = 70
+	apiNamesMax = 100
 )
 
 var update = flag.Bool("update", false, "rewrite "+apiFile+" from the source")

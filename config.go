@@ -100,6 +100,12 @@ type Config struct {
 	// codec than the topic's, as while a cluster changes from one to another.
 	Codecs []codec.Codec
 
+	// WrapCall and WrapServe wrap what this node calls and what it serves, to log, count, trace or
+	// refuse: each function returns a handler that may call next, and the first one is the
+	// outermost. That of WrapCall is called with what the caller encoded, and returns what the
+	// caller will decode.
+	WrapCall, WrapServe []func(next Handler) Handler
+
 	// Control opens the control socket by which the espial command reaches this
 	// node: a Unix socket of mode 0600 in $XDG_RUNTIME_DIR/espial or, where that is not
 	// possible, in espial-UID in the folder for temporary files. The command looks into
@@ -144,6 +150,7 @@ const (
 func (c Config) withDefaults(hostname string) (Config, error) {
 	c.Metadata = maps.Clone(c.Metadata)
 	c.Codecs = slices.Clone(c.Codecs)
+	c.WrapCall, c.WrapServe = slices.Clone(c.WrapCall), slices.Clone(c.WrapServe)
 	if c.Name == "" {
 		c.Name = glob.HostName(hostname)
 	}

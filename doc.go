@@ -14,7 +14,8 @@
 // Nodes with the same cluster name find each other by multicast or by seeds,
 // admit or refuse each other, and keep one encrypted link for each pair. A
 // [Node] tells who is there ([Node.Members], [Node.Peers], [Node.Changes]) and
-// carries events between them ([Node.Publish], [Node.Subscribe], [Topic]).
+// carries events ([Node.Publish], [Node.Subscribe], [Topic]) and calls ([Node.Serve],
+// [Node.Call], [Method]) between them.
 //
 // # Guarantees
 //
@@ -22,6 +23,9 @@
 // duplicates, also across a broken connection. What cannot be delivered is
 // counted and reported ([LaggedError], [Lagged]), never skipped in silence.
 // There is no order between different senders.
+//
+// A call is executed at most once, and its caller hears whether it was ([ErrNotSent],
+// [ErrMaybeExecuted]).
 //
 // Membership is each node's own judgement. A killed process is removed within
 // 200 ms, a machine that fell silent within [Config.RemoveAfter]; a member whose
@@ -41,7 +45,7 @@
 //
 // # Concurrency
 //
-// All methods of [Node] and [Topic] may be called from many goroutines.
+// All methods of [Node], [Topic] and [Method] may be called from many goroutines.
 // [Node.Changes] and [Node.Subscribe] register when they are called, not when
 // they are ranged over; each returned iterator is for one loop. No user code runs
 // under a lock, and a slow reader delays nobody else.

@@ -47,3 +47,49 @@ func ExampleTarget() {
 	// Nobody listens here: true
 	// In the kitchen: soup true <nil>
 }
+
+// A till asks the kitchens how long a dish takes.
+func ExampleMethod() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c := espial.Config{Cluster: "inn", Name: "till", Listen: "127.0.0.1:0", Multicast: espial.Multicast{Off: true}}
+	till, err := espial.Start(ctx, c)
+	if err != nil {
+		log.Fatal(err)
+	}
+	c.Name, c.Seeds = "kitchen", till.Addrs()
+	kitchen, err := espial.Start(ctx, c)
+	if err != nil {
+		log.Fatal(err)
+	}
+	minutes := espial.NewMethod[string, int]("dish.minutes")
+	_, err = minutes.Serve(kitchen, func(_ context.Context, _ espial.Caller, dish string) (int, error) {
+		if dish == "soup" {
+			return 5, nil
+		}
+		return 0, errors.New("not on the menu")
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := till.WaitFor(ctx, 2); err != nil {
+		log.Fatal(err)
+	}
+
+	n, err := minutes.Call(ctx, till, espial.Named("kitchen"), "soup")
+	fmt.Println("Soup:", n, err)
+	_, err = minutes.Call(ctx, till, espial.Named("kitchen"), "rent")
+	if no, ok := errors.AsType[*espial.MethodError](err); ok {
+		fmt.Println("Rent:", no.Member.Name, "says", no.Reason)
+	}
+	for a := range minutes.Gather(ctx, till, espial.All(), "soup") {
+		if errors.Is(a.Err, espial.ErrNoHandler) {
+			fmt.Println("No kitchen at the", a.From.Name)
+		}
+	}
+
+	// Output:
+	// Soup: 5 <nil>
+	// Rent: kitchen says not on the menu
+	// No kitchen at the till
+}

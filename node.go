@@ -29,6 +29,8 @@ type Node struct {
 	socket  *control.Server
 	store   *disk.Store // nil without Config.StateDir
 
+	panics atomic.Uint64 // of handlers
+
 	topic atomic.Pointer[string] // the last one that was checked: events come in droves
 	turn  atomic.Uint64          // of [Target.One]
 
@@ -174,9 +176,10 @@ func (n *Node) SetMetadata(ctx context.Context, meta map[string]string) error {
 	return n.public(n.eng.SetMeta(ctx, maps.Clone(meta)))
 }
 
-// Leave sends what is still queued, waits until every member has taken it or ctx
-// ends, says goodbye and ends the node as Close does.
+// Leave takes no more calls, waits for those at work, sends what is still queued, waits until every
+// member has taken it or ctx ends, says goodbye and ends the node as Close does.
 func (n *Node) Leave(ctx context.Context) error {
+	n.eng.Exchange().Unserve()
 	err := n.public(n.eng.Drain(ctx))
 	return errors.Join(err, n.Close())
 }
@@ -197,6 +200,7 @@ func (n *Node) Done() <-chan struct{} { return n.ended }
 func (n *Node) Status() Status {
 	s := n.eng.Status()
 	leader, _ := n.main().shape()
+	s.Dropped["panicked_calls"] = n.panics.Load()
 	return Status{
 		ID: n.id, Name: n.cfg.Name, Cluster: n.cfg.Cluster, Version: Version, Addrs: n.Addrs(),
 		Members: s.Members, Peers: s.Peers, Uptime: time.Since(n.started).Seconds(),

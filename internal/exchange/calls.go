@@ -12,11 +12,24 @@ import (
 	"github.com/espial-go/espial/internal/session"
 )
 
-// Errors of a call that got no answer. Each wraps the reason, too.
-var (
-	ErrNotSent       = errors.New("exchange: call not sent")
-	ErrMaybeExecuted = errors.New("exchange: call sent, and not answered")
-)
+// CallError reports a call that got no answer.
+type CallError struct {
+	// Sent reports that the method may have been executed. Otherwise it certainly was not, and
+	// never will be.
+	Sent bool
+	Err  error // why: [ErrNoMember], [ErrClosed], the cause of the context, ...
+}
+
+// Error says whether the call was sent.
+func (e *CallError) Error() string {
+	if e.Sent {
+		return fmt.Sprintf("exchange: call sent, and not answered: %v", e.Err)
+	}
+	return fmt.Sprintf("exchange: call not sent: %v", e.Err)
+}
+
+// Unwrap returns why.
+func (e *CallError) Unwrap() error { return e.Err }
 
 // lanes is how many a pair has: those of events, and that of calls.
 const lanes = frame.Lanes + 1
@@ -87,8 +100,7 @@ const payloadMax = 64 << 10
 
 // Call calls a method of a member, which may be this node, and waits for the answer, in its own
 // words, until ctx ends: then the callee is told at once. While it has no room, or 1,024 calls
-// to the member are open, it waits. The error wraps [ErrNotSent] if the method was certainly not
-// executed, and [ErrMaybeExecuted] if nobody knows.
+// to the member are open, it waits. The error is a [CallError].
 func (x *Exchange) Call(ctx context.Context, id ident.NodeID, q Request) (Reply, error) {
 	w, ok := x.waiters.Get().(*waiter)
 	if !ok {
@@ -111,14 +123,14 @@ func (x *Exchange) call(ctx context.Context, id ident.NodeID, q Request, w *wait
 			p.wake()
 			return p.await(ctx, number, w)
 		case !errors.Is(err, session.ErrFull):
-			return Reply{}, fmt.Errorf("%w: %w", ErrNotSent, err)
+			return Reply{}, &CallError{Err: err}
 		}
 		if err := x.wait(ctx, room, lookAgain); err != nil {
 			p.mu.Lock()
 			p.calls.log.Forgo()
 			p.calls.room.open()
 			p.mu.Unlock()
-			return Reply{}, fmt.Errorf("%w: %w", ErrNotSent, err)
+			return Reply{}, &CallError{Err: err}
 		}
 	}
 }
@@ -189,7 +201,7 @@ func (p *Pair) await(ctx context.Context, number ident.Seq, w *waiter) (Reply, e
 		return r.reply, r.err
 	}
 	p.tell(frame.Answer{Number: number, Outcome: frame.OutcomeCanceled})
-	return Reply{}, fmt.Errorf("%w: %w", ErrMaybeExecuted, cause)
+	return Reply{}, &CallError{Sent: true, Err: cause}
 }
 
 // tell says something of a call, without waiting for room.
@@ -304,10 +316,6 @@ func (p *Pair) end(calls []rpc.Ended[*waiter]) {
 		cause = ErrClosed
 	}
 	for _, c := range calls {
-		class := ErrNotSent
-		if c.Sent {
-			class = ErrMaybeExecuted
-		}
-		c.Waiter.done <- result{err: fmt.Errorf("%w: %w", class, cause)}
+		c.Waiter.done <- result{err: &CallError{Sent: c.Sent, Err: cause}}
 	}
 }

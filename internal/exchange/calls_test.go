@@ -43,10 +43,11 @@ func (r *ringing) outcome() string {
 	default:
 		return "rings"
 	}
+	failed, ok := errors.AsType[*exchange.CallError](r.err)
 	switch {
-	case errors.Is(r.err, exchange.ErrNotSent):
+	case ok && !failed.Sent:
 		return "not sent"
-	case errors.Is(r.err, exchange.ErrMaybeExecuted):
+	case ok:
 		return "maybe executed"
 	case r.err != nil:
 		return r.err.Error()

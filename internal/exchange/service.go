@@ -85,6 +85,13 @@ func (s *services) change(with func(map[string]*service)) {
 	s.byName.Store(&next)
 }
 
+// Unserve ends all methods; calls that run go on, and are answered.
+func (x *Exchange) Unserve() {
+	x.services.mu.Lock()
+	defer x.services.mu.Unlock()
+	x.services.change(func(m map[string]*service) { clear(m) })
+}
+
 // service returns the method of that name, nil if there is none.
 func (x *Exchange) service(method string) *service {
 	m := x.services.byName.Load()
@@ -147,14 +154,17 @@ func (p *Pair) execute(s *service, number ident.Seq, c frame.Call, codec uint8) 
 	}
 	q := Request{Method: s.Method, Codec: codec, Value: c.Value}
 	p.x.services.running.Go(func() {
-		defer stop()
-		r := s.Handle(ctx, Sender{ID: p.id, Name: p.name}, q)
-		s.running.Add(-1)
-		if uint64(len(r.Value)) > c.AnswerMax || len(r.Value) > p.x.cfg.EventMax {
-			r = Reply{Answer: frame.Answer{Outcome: frame.OutcomeTooLong}}
-		}
-		r.Number = number
-		p.respond(session.Message{Codec: r.Codec, Payload: r.Append(nil)}, number)
+		r := Reply{Answer: frame.Answer{Outcome: frame.OutcomePanicked}} // where Handle ends the goroutine
+		defer func() {
+			stop()
+			s.running.Add(-1)
+			if uint64(len(r.Value)) > c.AnswerMax || len(r.Value) > p.x.cfg.EventMax {
+				r = Reply{Answer: frame.Answer{Outcome: frame.OutcomeTooLong}}
+			}
+			r.Number = number
+			p.respond(session.Message{Codec: r.Codec, Payload: r.Append(nil)}, number)
+		}()
+		r = s.Handle(ctx, Sender{ID: p.id, Name: p.name}, q)
 	})
 	return true
 }

@@ -1,0 +1,124 @@
+package espial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+
+	"github.com/espial-go/espial/codec"
+	"github.com/espial-go/espial/internal/exchange"
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+)
+
+// Handler answers a call: with bytes, or with an error, whose text its caller gets. Its context ends
+// when the caller gives up or is gone, its deadline comes, or the node ends; after that nobody gets
+// what it returns. A handler that panics is an [ErrPanicked] at its caller; the node logs it, counts
+// it and goes on.
+//
+// [Config.WrapServe] and [Config.WrapCall] have functions that wrap handlers in others.
+type Handler func(ctx context.Context, c Caller, data []byte) ([]byte, error)
+
+// ServeOption changes how a method is served.
+type ServeOption func(*service)
+
+// service is a method on its way to be served.
+type service struct {
+	codec    codec.ID // of the results
+	result   string   // their type; empty for bytes
+	handle   Handler
+	to       *Target // nil for everybody
+	callsMax int
+}
+
+// callsMaxDefault is how many calls of a method run at a time unless [CallsMax] says otherwise.
+const callsMaxDefault = 1024
+
+// To limits a method to callers that t means when their call arrives, this node included. To others
+// it does not exist: they get [ErrNoHandler]. What t says about one of them, or about
+// confirmations, has no meaning here.
+func To(t Target) ServeOption { return func(s *service) { s.to = &t } }
+
+// CallsMax bounds the calls of a method that run at a time: the callers of more get [ErrBusy].
+// Default 1,024, at least 1.
+func CallsMax(calls int) ServeOption { return func(s *service) { s.callsMax = calls } }
+
+// Serve answers the calls of a method with what h returns, each on a goroutine of its own, until
+// stop is called, [Node.Leave] or the end of the node. Callers that come later are served, too, and
+// a node has one handler for each method. After stop, calls that run go on, and are answered. Close
+// does not wait for them: their context ends.
+//
+// The error is a [MethodError] for a malformed, reserved or served method or a CallsMax below 1,
+// a [TargetError], or [ErrClosed].
+func (n *Node) Serve(method string, h Handler, opts ...ServeOption) (stop func(), err error) {
+	if err := checkMethod(method); err != nil {
+		return nil, err
+	}
+	return n.serve(method, service{handle: h}, opts)
+}
+
+// serve is Serve for a checked method and any codec.
+func (n *Node) serve(method string, s service, opts []ServeOption) (stop func(), err error) {
+	s.callsMax = callsMaxDefault
+	for _, o := range opts {
+		o(&s)
+	}
+	x := exchange.Service{Method: method, CallsMax: s.callsMax}
+	if s.to != nil {
+		if err := s.to.check(); err != nil {
+			return nil, err
+		}
+		x.Serves = func(id ident.NodeID) bool { return n.isMeant(s.to, id) }
+	}
+	switch {
+	case s.handle == nil:
+		return nil, &MethodError{Method: method, Reason: "needs a handler"}
+	case s.callsMax < 1:
+		reason := fmt.Sprintf("CallsMax(%d) is not above 0", s.callsMax)
+		return nil, &MethodError{Method: method, Reason: reason}
+	}
+	s.handle = wrap(s.handle, n.cfg.WrapServe)
+	x.Handle = func(ctx context.Context, from exchange.Sender, q exchange.Request) exchange.Reply {
+		c := Caller{
+			Sender: Sender{ID: NodeID(from.ID), Name: from.Name}, Callee: n.self(), Method: method,
+			Codec: codec.ID(q.Codec),
+		}
+		return exchange.Reply{Answer: n.execute(ctx, &s, c, q.Value), Codec: uint8(s.codec)}
+	}
+	stop, err = n.eng.Exchange().Serve(x)
+	if errors.Is(err, exchange.ErrServed) {
+		return nil, &MethodError{Method: method, Reason: "is served by this node already"}
+	}
+	return stop, n.public(err)
+}
+
+// execute runs a handler and says what became of it.
+func (n *Node) execute(ctx context.Context, s *service, c Caller, data []byte) (a frame.Answer) {
+	defer func() {
+		if v := recover(); v != nil {
+			n.panics.Add(1)
+			n.cfg.Logger.Error("a handler panicked", "method", c.Method, "caller", c.ID.String(),
+				"panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			a = frame.Answer{Outcome: frame.OutcomePanicked}
+		}
+	}()
+	value, err := s.handle(ctx, c, data)
+	if err == nil {
+		return frame.Answer{Outcome: frame.OutcomeValue, Text: s.result, Value: value}
+	}
+	if bad, ok := errors.AsType[*argumentError](err); ok {
+		reason := bad.err.Error()
+		return frame.Answer{Outcome: frame.OutcomeMismatch, Text: bad.want, Value: []byte(reason)}
+	}
+	return frame.Answer{Outcome: frame.OutcomeFailed, Text: err.Error()}
+}
+
+// wrap returns h in wrappers, of which the first is the outermost.
+func wrap(h Handler, wrappers []func(next Handler) Handler) Handler {
+	for _, w := range slices.Backward(wrappers) {
+		h = w(h)
+	}
+	return h
+}
