@@ -66,7 +66,7 @@ var layers = map[string][]string{
 		"internal/ident", "internal/glob", "internal/frame", "internal/packet",
 		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
 		"internal/admission", "internal/mailbox", "internal/core", "internal/council",
-		"internal/link", "internal/multicast", "internal/exchange", "internal/gossip",
+		"internal/link", "internal/multicast", "internal/mux", "internal/exchange", "internal/gossip",
 	},
 	"internal/control": {"internal/ident"},
 
@@ -75,7 +75,7 @@ var layers = map[string][]string{
 		"codec", "internal/ident", "internal/glob", "internal/frame", "internal/packet",
 		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
 		"internal/admission", "internal/mailbox", "internal/core", "internal/council",
-		"internal/disk", "internal/link", "internal/multicast", "internal/exchange", "internal/engine",
+		"internal/disk", "internal/link", "internal/multicast", "internal/mux", "internal/exchange", "internal/engine",
 		"internal/control",
 	},
 

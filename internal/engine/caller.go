@@ -1,12 +1,36 @@
 package engine
 
 import (
+	"context"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/espial-go/espial/internal/core"
+	"github.com/espial-go/espial/internal/dial"
 	"github.com/espial-go/espial/internal/link"
 )
+
+// accept sets up a connection that somebody else dialled.
+func (e *Engine) accept(ctx context.Context, nc net.Conn) {
+	leave, ok := e.gate.Enter(time.Now(), e.caller(nc))
+	if !ok {
+		_ = nc.Close() // nothing was said on it
+		return
+	}
+	e.group.Go(func() error {
+		defer leave()
+		d := core.Dial{Source: dial.Inbound}
+		switch c, err := e.handshake(ctx, nc, d); {
+		case err != nil:
+		case c.ForStreams():
+			e.acceptStreams(ctx, c, leave)
+		default:
+			e.admit(ctx, c, d, leave)
+		}
+		return nil // a stranger's connection is no failure of this node
+	})
+}
 
 // homes is where the members are to be found, without zones. It is never written again.
 type homes map[netip.Addr]bool

@@ -27,6 +27,7 @@ type cluster struct {
 	t     *testing.T
 	net   *memnet.Network
 	nodes []*node
+	keys  map[ident.NodeID]*ident.Key
 }
 
 type node struct {
@@ -41,7 +42,7 @@ type node struct {
 const port = 27272
 
 func newCluster(t *testing.T) *cluster {
-	c := &cluster{t: t, net: memnet.New(1)}
+	c := &cluster{t: t, net: memnet.New(1), keys: map[ident.NodeID]*ident.Key{}}
 	c.net.SetLatency(200*time.Microsecond, 400*time.Microsecond)
 	return c
 }
@@ -75,6 +76,8 @@ func (c *cluster) start(edit ...func(*engine.Config)) *node {
 	for _, f := range edit {
 		f(&cfg)
 	}
+	key = cfg.Key
+	c.keys[key.ID()] = key
 	e, err := engine.New(cfg)
 	if err != nil {
 		c.t.Fatal(err)

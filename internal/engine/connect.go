@@ -44,23 +44,6 @@ type peerLink struct {
 	since time.Time
 }
 
-// accept sets up a connection that somebody else dialled.
-func (e *Engine) accept(ctx context.Context, nc net.Conn) {
-	leave, ok := e.gate.Enter(time.Now(), e.caller(nc))
-	if !ok {
-		_ = nc.Close() // nothing was said on it
-		return
-	}
-	e.group.Go(func() error {
-		defer leave()
-		d := core.Dial{Source: dial.Inbound}
-		if c, err := e.handshake(ctx, nc, d); err == nil {
-			e.admit(ctx, c, d, leave)
-		}
-		return nil // a stranger's connection is no failure of this node
-	})
-}
-
 // dial carries out a dial that core decided.
 func (e *Engine) dial(ctx context.Context, d core.Dial) {
 	e.group.Go(func() error {
@@ -404,7 +387,7 @@ func (h *handler) receive(raw frame.Raw) error {
 		return h.learn(f, inputCost(raw))
 	case frame.Suspicion:
 		return h.accused(f, inputCost(raw))
-	case frame.Hello, frame.Accept, frame.Reject:
+	case frame.Hello, frame.Accept, frame.Reject, frame.Streams, frame.Service:
 		return fmt.Errorf("engine: %v after admission", raw.Type)
 	}
 	if raw.Type.Election() {

@@ -209,6 +209,8 @@ func (e *Engine) Status() Status {
 		s = Status{Members: 1, Multicast: map[string]uint64{}} // alone, and nowhere
 	}
 	s.Queues, s.Dropped = e.exchange.Figures()
+	s.Queues["streams"], s.Queues["stream_connections"] = e.streams.figures()
+	s.Dropped["stream_connections"] = e.streams.refused.Load()
 	s.Queues["inputs"] = uint64(len(e.inputs))
 	s.Dropped["inputs"] = e.dropped.inputs.Load()
 	s.Dropped["breaches"] = e.dropped.breaches.Load()

@@ -132,6 +132,7 @@ type Engine struct {
 	filters  atomic.Int64 // calls of Judge that run
 	throttle throttle
 	keeper   *keeper
+	streams  *streams
 	group    *errgroup.Group // set by Run, before anything uses it
 
 	// Owned by the owner goroutine.
@@ -177,6 +178,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		cfg: cfg, inc: inc, identity: identity, hub: newHub(), reigns: newReigns(), keeper: newKeeper(),
+		streams: newStreams(),
 		hearsay: newHearsay(),
 		inputs:  make(chan input, inputsMax), poke: make(chan struct{}, 1), ended: make(chan struct{}),
 		links: map[core.LinkID]*peerLink{}, refused: map[ident.NodeID]core.Rejection{},
@@ -255,6 +257,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		return e.own(gctx, ctx.Done())
 	})
 	group.Go(func() error { return e.exchange.Run(gctx) })
+	group.Go(func() error { return e.dialStreams(gctx) })
 	group.Go(func() error {
 		return link.Serve(gctx, e.cfg.Listener, func(nc net.Conn) { e.accept(gctx, nc) })
 	})

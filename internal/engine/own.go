@@ -105,6 +105,7 @@ func (e *Engine) linkIDs() []core.LinkID { return slices.Sorted(maps.Keys(e.link
 func (e *Engine) goodbye(now time.Time) {
 	e.leaving = true
 	e.abdicate()
+	e.streams.close()
 	for _, id := range e.linkIDs() {
 		l := e.links[id]
 		if b := l.pair.Farewell(now); len(b) > 0 {
@@ -157,6 +158,7 @@ func (e *Engine) report(c core.Change) {
 	case core.RemovedNode:
 		if c.Cause == core.CauseLeft {
 			e.exchange.End(id, inc)
+			e.streams.end(streamKey{id, inc})
 		}
 	case core.NodeRejected:
 		e.refuse(core.Rejection{Peer: id, By: c.By, Code: c.Code, Reason: c.Reason})
@@ -179,6 +181,7 @@ func (e *Engine) show(v core.View) {
 		}
 	}
 	e.exchange.SetMembers(pairs, graphOf(v))
+	e.streams.see(v)
 	e.assemble(v)
 }
 

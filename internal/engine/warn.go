@@ -18,6 +18,7 @@ const (
 	classAdmission
 	classLink
 	classAddrs
+	classStreams
 	classes // how many there are
 )
 

@@ -44,6 +44,7 @@ type Role uint8
 const (
 	Dialer Role = iota + 1
 	Acceptor
+	StreamDialer // dials a connection for streams
 )
 
 // stage is how far a connection came.
@@ -90,10 +91,10 @@ func Handshake(ctx context.Context, nc net.Conn, role Role, i *Identity) (*Conn,
 		raw: raw, role: role, start: time.Now(),
 		wake: make(chan struct{}, 1), closing: make(chan struct{}),
 	}
-	if role == Dialer {
-		c.tls = tls.Client(raw, i.config())
+	if c.Dialed() {
+		c.tls = tls.Client(raw, i.config(role))
 	} else {
-		c.tls = tls.Server(raw, i.config())
+		c.tls = tls.Server(raw, i.config(role))
 	}
 	err := tune(nc)
 	if err == nil {
@@ -136,7 +137,11 @@ func ignoreClosed(err error) error {
 func (c *Conn) Peer() ident.NodeID { return c.peer }
 
 // Dialed reports whether this end dialled.
-func (c *Conn) Dialed() bool { return c.role == Dialer }
+func (c *Conn) Dialed() bool { return c.role != Acceptor }
+
+// ForStreams reports whether the connection is for streams, as its dialer said.
+// [Conn.AskStreams] or [Conn.AnswerStreams] comes next then, in place of Admit.
+func (c *Conn) ForStreams() bool { return c.tls.ConnectionState().NegotiatedProtocol == alpnStreams }
 
 // Cipher returns the name of the cipher suite.
 func (c *Conn) Cipher() string { return tls.CipherSuiteName(c.tls.ConnectionState().CipherSuite) }

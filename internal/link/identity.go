@@ -9,8 +9,11 @@ import (
 	"github.com/espial-go/espial/internal/ident"
 )
 
-// alpn is the protocol that both ends must name (RFC 7301).
-const alpn = "espial/1"
+// The protocols that a dialer may name (RFC 7301): what the connection is for.
+const (
+	alpn        = "espial/1"         // a link
+	alpnStreams = "espial-streams/1" // streams beside a link
+)
 
 // cipherAES is the suite that Go negotiates where both CPUs have AES instructions.
 const cipherAES = tls.TLS_AES_128_GCM_SHA256
@@ -31,14 +34,26 @@ func NewIdentity(k *ident.Key) (*Identity, error) {
 	return &Identity{cert}, nil
 }
 
+// protocols returns what an end in that role names. An acceptor takes what the dialer names.
+func (r Role) protocols() []string {
+	switch r {
+	case Dialer:
+		return []string{alpn}
+	case StreamDialer:
+		return []string{alpnStreams}
+	default:
+		return []string{alpn, alpnStreams}
+	}
+}
+
 // config returns the TLS configuration of one end. It verifies no chain of trust,
 // because a node is its key: what matters is who holds it, which TLS proves.
-func (i *Identity) config() *tls.Config {
+func (i *Identity) config(r Role) *tls.Config {
 	return &tls.Config{
 		Certificates:           []tls.Certificate{i.cert},
 		MinVersion:             tls.VersionTLS13,
 		MaxVersion:             tls.VersionTLS13,
-		NextProtos:             []string{alpn},
+		NextProtos:             r.protocols(),
 		ClientAuth:             tls.RequireAnyClientCert,
 		InsecureSkipVerify:     true, //nolint:gosec // self-certifying: the ID is the hash of the key
 		VerifyConnection:       verify,
@@ -57,7 +72,7 @@ const certTime = 1577836800
 // verify may only refuse: a server runs it before the client proved its key. The
 // cipher is admission's to judge, which can tell the peer why.
 func verify(s tls.ConnectionState) error {
-	if s.NegotiatedProtocol != alpn {
+	if s.NegotiatedProtocol != alpn && s.NegotiatedProtocol != alpnStreams {
 		return ErrALPN
 	}
 	_, err := peerID(s)

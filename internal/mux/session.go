@@ -148,7 +148,7 @@ func (s *Session) end(c Code) {
 	s.mu.Unlock()
 	for _, st := range all {
 		if !st.isClosed() {
-			st.Reset(c)
+			_ = st.ys.ResetWithError(uint32(c)) // never fails; who has the stream still closes it
 			continue
 		}
 		select {

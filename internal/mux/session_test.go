@@ -64,8 +64,8 @@ func TestCloseEndsEverything(t *testing.T) {
 		if _, err := b.Read(make([]byte, 1)); codeOf(err) != mux.CodeLeave {
 			p.Errorf("Read = %v, want a reset with %v", err, mux.CodeLeave)
 		}
-		if _, err := a.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
-			p.Errorf("Read = %v, want %v", err, net.ErrClosed)
+		if _, err := a.Read(make([]byte, 1)); codeOf(err) != mux.CodeLeave {
+			p.Errorf("Read = %v, want a reset with %v", err, mux.CodeLeave)
 		}
 		for name, s := range map[string]*mux.Session{"this end": p.a, "the other end": p.b} {
 			if _, err := s.Open(p.Context(), "api"); !errors.Is(err, mux.ErrEnded) || s.Usable() {

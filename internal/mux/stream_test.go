@@ -157,7 +157,10 @@ func TestWhatEndsARead(t *testing.T) {
 			"the other session closes", func(p *pair, _, _ *mux.Stream) { p.b.Close(mux.CodeLeave) },
 			syscall.ECONNRESET, mux.CodeLeave,
 		},
-		{"this session closes", func(p *pair, _, _ *mux.Stream) { p.a.Close(mux.CodeLeave) }, net.ErrClosed, 0},
+		{
+			"this session closes", func(p *pair, _, _ *mux.Stream) { p.a.Close(mux.CodeLeave) },
+			syscall.ECONNRESET, mux.CodeLeave,
+		},
 		{"the connection breaks", func(p *pair, _, _ *mux.Stream) { p.connB.Close() }, syscall.ECONNRESET, mux.CodeLost},
 	}
 	for _, tt := range tests {

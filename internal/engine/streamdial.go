@@ -1,0 +1,186 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/link"
+	"github.com/espial-go/espial/internal/mux"
+)
+
+// linkGrace is how long a connection for streams waits for the link that it needs: the two
+// ends of one that comes up learn it one after the other.
+const linkGrace = time.Second
+
+// dialStreams dials for streams until ctx ends.
+func (e *Engine) dialStreams(ctx context.Context) error {
+	for {
+		select {
+		case <-e.streams.poke:
+			for _, d := range e.streams.take() {
+				e.group.Go(func() error {
+					e.dialStream(ctx, d)
+					return nil // a peer that cannot be reached is no failure of this node
+				})
+			}
+		case <-ctx.Done():
+			e.streams.close()
+			return nil
+		}
+	}
+}
+
+// dialStream dials a connection for streams and carries it until it ends.
+func (e *Engine) dialStream(ctx context.Context, d *streamDial) {
+	nc, err := e.reach(ctx, d)
+	var c *carrier
+	if err == nil {
+		c, err = e.carrier(d.key, nc, true)
+	}
+	if !e.streams.dialed(d, c, err) {
+		if c != nil {
+			c.session.Close(mux.CodeLeave)
+			c.session.Run(ctx)
+		}
+		return
+	}
+	e.carry(ctx, d.key, c)
+}
+
+// reach connects to a peer, and to this node by a connection in memory.
+func (e *Engine) reach(ctx context.Context, d *streamDial) (net.Conn, error) {
+	if d.key == (streamKey{e.cfg.Key.ID(), e.inc}) {
+		return e.reachSelf(ctx, d.key)
+	}
+	dctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	nc, err := e.cfg.Dial(dctx, d.addr)
+	cancel()
+	if err != nil {
+		return nil, err
+	}
+	c, err := link.Handshake(ctx, nc, link.StreamDialer, e.identity)
+	if err != nil {
+		return nil, err
+	}
+	if c.Peer() != d.key.id || e.cfg.RequireAES && !c.AES() {
+		c.Close(frame.Bye{})
+		return nil, fmt.Errorf("engine: %s is not the member, or without AES", d.addr)
+	}
+	if err := c.AskStreams(ctx, frame.Streams{From: e.inc, To: d.key.inc}); err != nil {
+		return nil, err
+	}
+	return c.Carry()
+}
+
+// reachSelf returns one end of a connection whose other end carries streams as well.
+func (e *Engine) reachSelf(ctx context.Context, key streamKey) (net.Conn, error) {
+	near, far := net.Pipe()
+	c, err := e.carrier(key, far, false)
+	if err != nil {
+		return nil, err
+	}
+	e.group.Go(func() error {
+		c.session.Run(ctx)
+		return nil
+	})
+	return near, nil
+}
+
+// carrier makes a session of a connection with a peer, and closes it if that fails.
+func (e *Engine) carrier(key streamKey, nc net.Conn, dialed bool) (*carrier, error) {
+	c := mux.Config{
+		Dialed: dialed, Services: &e.streams.services,
+		Local: e.cfg.Key.ID().String(), Remote: key.id.String(),
+	}
+	if dialed {
+		c.IdleMax = streamIdleMax
+	}
+	s, err := mux.New(nc, c)
+	if err != nil {
+		return nil, errors.Join(err, nc.Close())
+	}
+	counted, _ := nc.(*link.Carrier)
+	return &carrier{session: s, conn: counted}, nil
+}
+
+// carry runs a connection that is known until it ends.
+func (e *Engine) carry(ctx context.Context, key streamKey, c *carrier) {
+	e.streams.see(e.View()) // the link may be gone already
+	c.session.Run(ctx)
+	e.streams.remove(key, c)
+}
+
+// acceptStreams carries a connection for streams that somebody else dialled. ready is
+// called when it is known whether he may.
+func (e *Engine) acceptStreams(ctx context.Context, c *link.Conn, ready func()) {
+	var key streamKey
+	reserved := false
+	err := c.AnswerStreams(ctx, func(s frame.Streams) *frame.Reject {
+		key = streamKey{c.Peer(), s.From}
+		no := e.judgeStreams(ctx, c, s)
+		reserved = no == nil
+		return no
+	})
+	ready()
+	if reserved {
+		defer e.streams.release(key)
+	}
+	if err != nil {
+		e.streams.refused.Add(1)
+		if log := e.throttled(classStreams); log != nil {
+			log.Warn("connection for streams failed", "peer", c.Peer().Short(), "err", err)
+		}
+		return
+	}
+	nc, err := c.Carry()
+	if err != nil {
+		return // it broke
+	}
+	k, err := e.carrier(key, nc, false)
+	if err != nil {
+		return
+	}
+	if !e.streams.add(key, k) {
+		k.session.Close(mux.CodeLeave)
+	}
+	e.carry(ctx, key, k)
+}
+
+// judgeStreams refuses whoever this node has no link with: nobody who was not admitted is
+// let in by another door. The reservation of one who is let in is the caller's.
+func (e *Engine) judgeStreams(ctx context.Context, c *link.Conn, s frame.Streams) *frame.Reject {
+	key := streamKey{c.Peer(), s.From}
+	switch {
+	case e.cfg.RequireAES && !c.AES():
+		return &frame.Reject{Code: frame.CodeCipher, Reason: c.Cipher()}
+	case s.To != e.inc:
+		return &frame.Reject{Code: frame.CodeDenied, Reason: "this is another start of the node"}
+	case !e.awaitLink(ctx, key):
+		return &frame.Reject{Code: frame.CodeDenied, Reason: "there is no link"}
+	case !e.streams.reserve(key):
+		return &frame.Reject{Code: frame.CodeFull, Reason: fmt.Sprintf("%d connections", carriersMax)}
+	}
+	return nil
+}
+
+// awaitLink waits for a link with one start of a node, for a second at most.
+func (e *Engine) awaitLink(ctx context.Context, key streamKey) bool {
+	late := time.After(linkGrace)
+	for {
+		changed := e.Paths().Changed
+		if m, ok := e.member(key.id); ok && m.Link != 0 && m.Record.Incarnation == key.inc {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-late:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+}

@@ -1,0 +1,326 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/espial-go/espial/internal/core"
+	"github.com/espial-go/espial/internal/exchange"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/link"
+	"github.com/espial-go/espial/internal/mux"
+)
+
+// ErrNotLinked reports a member with which this node has no link at present, so that it
+// can open no stream to it.
+var ErrNotLinked = errors.New("engine: no link with the member")
+
+// Limits and times of the connections for streams.
+const (
+	// streamIdleMax is how long the end that dialled keeps a connection without a stream.
+	// The next one costs a handshake, a millisecond of CPU at both ends together.
+	streamIdleMax = 30 * time.Second
+
+	// carriersMax bounds the connections that one incarnation of a node may have dialled to
+	// this one: one that is retired beside its successor, and as many again that this end
+	// has not seen end.
+	carriersMax = 4
+
+	// unlinkedMax ends the streams with an incarnation that had no link for so long, as it
+	// ends the session.
+	unlinkedMax = 30 * time.Second
+
+	// openTries is how often another connection is tried when one ended before it had taken
+	// the stream.
+	openTries = 3
+)
+
+// streams are the services of a node, and its connections for streams. They stand beside
+// the owner: it tells them what the members are, and no byte of a stream passes it.
+type streams struct {
+	services mux.Services
+	poke     chan struct{} // holds a token when there is something to dial
+	refused  atomic.Uint64 // connections that others dialled
+
+	mu      sync.Mutex // guards what follows
+	peers   map[streamKey]*streamPeer
+	queue   []*streamDial
+	leaving bool
+}
+
+// streamKey names one start of a node, as the sessions of events do.
+type streamKey struct {
+	id  ident.NodeID
+	inc ident.Incarnation
+}
+
+// streamPeer is what there is between this node and one start of another.
+type streamPeer struct {
+	carriers []*carrier  // the latest last
+	inbound  int         // connections that the peer dialled, carriers or about to be
+	dial     *streamDial // under way; nil for none
+	unlinked time.Time   // since when there is no link; zero while there is one
+	timer    *time.Timer // ends the streams when that has been too long
+}
+
+// carrier is a connection that carries streams.
+type carrier struct {
+	session *mux.Session
+	conn    *link.Carrier // nil within this node
+}
+
+// streamDial is a connection that somebody waits for.
+type streamDial struct {
+	key  streamKey
+	addr string
+	done chan struct{} // closed when there is a carrier, or err
+	err  error
+}
+
+func newStreams() *streams {
+	return &streams{poke: make(chan struct{}, 1), peers: map[streamKey]*streamPeer{}}
+}
+
+// Listen opens a listener on a service of this node.
+func (e *Engine) Listen(service string) (*mux.Listener, error) {
+	return e.streams.services.Listen(e.cfg.Key.ID().String(), service)
+}
+
+// OpenStream opens a stream to a service of a member, which may be this node. Besides the
+// errors of [mux.Session.Open] it returns [exchange.ErrNoMember], [ErrNotLinked],
+// [ErrClosed], and what a dial failed with.
+func (e *Engine) OpenStream(ctx context.Context, id ident.NodeID, service string) (*mux.Stream, error) {
+	for try := 1; ; try++ {
+		s, err := e.streamSession(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		st, err := s.Open(ctx, service)
+		if !errors.Is(err, mux.ErrEnded) || try == openTries {
+			return st, err
+		}
+		s.Retire() // it ends, and may not know it yet
+	}
+}
+
+// streamSession returns a session with a member, and makes one if there is none.
+func (e *Engine) streamSession(ctx context.Context, id ident.NodeID) (*mux.Session, error) {
+	for {
+		m, ok := e.member(id)
+		switch {
+		case !ok:
+			return nil, exchange.ErrNoMember
+		case !m.Self && m.Link == 0:
+			return nil, ErrNotLinked
+		}
+		s, d := e.streams.find(streamKey{id, m.Record.Incarnation}, m.Addr, e.cfg.RotateRecords/2)
+		if s != nil {
+			return s, nil
+		}
+		select {
+		case <-d.done:
+		case <-e.ended:
+			return nil, ErrClosed
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		if d.err != nil {
+			return nil, d.err
+		}
+	}
+}
+
+// find returns a session that may take a stream, or the dial that will bring one. A
+// connection with so many records takes none any more.
+func (s *streams) find(key streamKey, addr string, recordsMax uint64) (*mux.Session, *streamDial) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.peer(key)
+	for _, c := range slices.Backward(p.carriers) {
+		if c.conn != nil && c.conn.Records() >= recordsMax {
+			c.session.Retire()
+		}
+		if c.session.Usable() {
+			return c.session, nil
+		}
+	}
+	if p.dial == nil {
+		p.dial = &streamDial{key: key, addr: addr, done: make(chan struct{})}
+		s.queue = append(s.queue, p.dial)
+		select {
+		case s.poke <- struct{}{}:
+		default:
+		}
+	}
+	return nil, p.dial
+}
+
+// peer returns what is known of one start of a node, and begins to know it. The caller
+// holds mu.
+func (s *streams) peer(key streamKey) *streamPeer {
+	p := s.peers[key]
+	if p == nil {
+		p = &streamPeer{}
+		s.peers[key] = p
+	}
+	return p
+}
+
+// tidy forgets a peer of which there is nothing left. The caller holds mu.
+func (s *streams) tidy(key streamKey) {
+	p := s.peers[key]
+	if p == nil || len(p.carriers) > 0 || p.inbound > 0 || p.dial != nil {
+		return
+	}
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	delete(s.peers, key)
+}
+
+// take returns the dials to begin.
+func (s *streams) take() []*streamDial {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.queue
+	s.queue = nil
+	return q
+}
+
+// dialed ends a dial: c is what came of it, or err says why nothing did. It reports whether
+// c is to run.
+func (s *streams) dialed(d *streamDial, c *carrier, err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.peer(d.key)
+	p.dial = nil
+	if err == nil && s.leaving {
+		err = ErrClosed
+	}
+	if err == nil {
+		p.carriers = append(p.carriers, c)
+	}
+	d.err = err
+	close(d.done)
+	s.tidy(d.key)
+	return err == nil
+}
+
+// reserve counts a connection that a peer dialled, if it may have one more.
+func (s *streams) reserve(key streamKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.peer(key)
+	defer s.tidy(key)
+	if s.leaving || p.inbound >= carriersMax {
+		return false
+	}
+	p.inbound++
+	return true
+}
+
+// release takes back what reserve counted.
+func (s *streams) release(key streamKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peers[key].inbound--
+	s.tidy(key)
+}
+
+// add makes a connection known that a peer dialled. It returns false if the node leaves.
+func (s *streams) add(key streamKey, c *carrier) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leaving {
+		return false
+	}
+	p := s.peer(key)
+	p.carriers = append(p.carriers, c)
+	return true
+}
+
+// remove forgets a connection that ended.
+func (s *streams) remove(key streamKey, c *carrier) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.peers[key]; p != nil {
+		p.carriers = slices.DeleteFunc(p.carriers, func(k *carrier) bool { return k == c })
+		s.tidy(key)
+	}
+}
+
+// see tells what the members are. Streams end with the incarnation that they are with: at
+// once when another has its place, and when it had no link for 30 s.
+func (s *streams) see(v core.View) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, p := range s.peers {
+		i := slices.IndexFunc(v.Members, func(m core.Member) bool { return m.Record.ID == key.id })
+		switch {
+		case i >= 0 && v.Members[i].Record.Incarnation != key.inc:
+			p.end()
+		case i >= 0 && (v.Members[i].Self || v.Members[i].Link != 0):
+			p.unlinked = time.Time{}
+			if p.timer != nil {
+				p.timer.Stop()
+			}
+		case p.unlinked.IsZero():
+			p.unlinked = now
+			p.timer = time.AfterFunc(unlinkedMax, func() { s.expire(p) })
+		}
+	}
+}
+
+// expire is the timer's call.
+func (s *streams) expire(p *streamPeer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !p.unlinked.IsZero() && time.Since(p.unlinked) >= unlinkedMax {
+		p.end()
+	}
+}
+
+// end ends the streams with one start of a node.
+func (s *streams) end(key streamKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.peers[key]; p != nil {
+		p.end()
+	}
+}
+
+// end ends all connections. The caller holds the mutex of the streams.
+func (p *streamPeer) end() {
+	for _, c := range p.carriers {
+		c.session.Close(mux.CodeLeave)
+	}
+}
+
+// close ends everything: the node leaves.
+func (s *streams) close() {
+	s.services.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaving = true
+	for _, p := range s.peers {
+		p.end()
+	}
+}
+
+// figures returns how many streams and connections there are.
+func (s *streams) figures() (open, connections uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.peers {
+		connections += uint64(len(p.carriers))
+		for _, c := range p.carriers {
+			open += uint64(c.session.Streams())
+		}
+	}
+	return open, connections
+}
