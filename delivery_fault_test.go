@@ -331,3 +331,48 @@ func TestLeaveDrainsWhereALinkWasJustLost(t *testing.T) {
 		}
 	})
 }
+
+// A12: two nodes cannot reach each other for longer than a session lives without a link, and
+// publish all the time. Others pass everything on, in order and once, and nothing is lost at
+// the beginning nor at the end of it.
+func TestBroadcastsFindAnotherWay(t *testing.T) {
+	inCluster(t, 5, func(c *cluster) {
+		a, b := c.nodes[0], c.nodes[1]
+		all := []*stream{
+			c.collect(b, "t", espial.QueueMax(1<<20), espial.From(espial.Only(a.ID()))),
+			c.collect(a, "t", espial.QueueMax(1<<20), espial.From(espial.Only(b.ID()))),
+			c.collect(c.nodes[4], "t", espial.QueueMax(1<<20), espial.From(espial.Only(a.ID()))),
+		}
+		sent := 0
+		publish := func(d time.Duration) {
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+				size := 100
+				if sent%500 == 0 {
+					size = 100_000 // in pieces
+				}
+				c.publish(a, sent, sent+4, size)
+				c.publish(b, sent, sent+4, size)
+				sent += 5
+			}
+		}
+		for range 2 {
+			publish(time.Second)
+			c.net.CutOneWay(ip(0), ip(1))
+			c.net.CutOneWay(ip(1), ip(0))
+			publish(40 * time.Second)
+			time.Sleep(time.Second)
+			for i, s := range all {
+				c.same(fmt.Sprint("during the cut, stream ", i), s.got(false), numbers(0, sent-1))
+			}
+			c.net.Heal()
+			publish(10 * time.Second)
+		}
+		time.Sleep(time.Second)
+		for i, s := range all {
+			c.same(fmt.Sprint("stream ", i), s.got(false), numbers(0, sent-1))
+			if times, count := s.lost(); times > 0 {
+				c.Errorf("stream %d: %d losses were told, %d events", i, times, count)
+			}
+		}
+	})
+}

@@ -6,13 +6,18 @@ import (
 	"github.com/espial-go/espial/internal/ident"
 )
 
-// graphOf returns who of a view keeps links with whom: everybody with everybody.
+// graphOf returns who of a view keeps links with whom, as broadcasts need it.
 func graphOf(v core.View) *gossip.Graph {
-	members := make([]gossip.Member, 0, len(v.Members))
+	starts := make(map[ident.NodeID]ident.Incarnation, len(v.Members))
 	for _, m := range v.Members {
-		members = append(members, gossip.Member{ID: m.Record.ID, Incarnation: m.Record.Incarnation})
+		starts[m.Record.ID] = m.Record.Incarnation
 	}
-	return gossip.Complete(members)
+	g := &gossip.Graph{}
+	for i, id := range v.Graph.IDs {
+		g.Members = append(g.Members, gossip.Member{ID: id, Incarnation: starts[id]})
+		g.Links = append(g.Links, v.Graph.Neighbours(i))
+	}
+	return g
 }
 
 // public returns the key of a member, nil if there is none of that ID.
