@@ -44,7 +44,7 @@ func (a *available) view(now time.Time, members []Member, foreign []ident.NodeID
 	for _, m := range members {
 		if _, out := slices.BinarySearchFunc(foreign, m.ID, ident.NodeID.Compare); !out {
 			list = append(list, elect.Voter{
-				ID: m.ID, Incarnation: m.Incarnation, Join: m.Join, Eligible: m.Eligible,
+				ID: m.ID, Incarnation: m.Incarnation, Join: m.Join, Eligible: m.Eligible, Far: !m.linked(),
 			})
 		}
 	}
@@ -152,6 +152,7 @@ func lead(name string, c elect.Claim) frame.Lead {
 		Leader: c.Reign.Leader, Incarnation: c.Reign.Incarnation, Term: c.Reign.Term,
 		Join: c.Reign.Seat.Join, Seat: c.Reign.Seat.ID,
 		Waiting: c.Waiting, Unfit: c.Unfit, Resigned: c.Resigned, Calling: c.Calling, Again: c.Again,
+		Over: c.Over,
 	}
 }
 
@@ -163,6 +164,6 @@ func claim(f frame.Lead) elect.Claim {
 			Seat: elect.Seat{Join: f.Join, ID: f.Seat},
 		},
 		Last: f.Last, Waiting: f.Waiting, Unfit: f.Unfit, Resigned: f.Resigned, Calling: f.Calling,
-		Again: f.Again,
+		Again: f.Again, Over: f.Over,
 	}
 }

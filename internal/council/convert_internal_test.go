@@ -41,6 +41,7 @@ func TestClaimsCrossTheWire(t *testing.T) {
 		{Resigned: true},
 		{Calling: true},
 		{Again: true},
+		{Reign: reign, Over: true},
 	} {
 		f, ok := recode(t, lead("cron", want)).(frame.Lead)
 		if !ok {

@@ -16,8 +16,8 @@ type Send struct {
 	Claim Claim
 }
 
-// Ask asks the caller to pass a request to [Election.Promote] on to the leader To, which
-// hands it to [Election.Asked].
+// Ask asks the caller to pass a request to [Election.Promote] on to To, which hands it to
+// [Election.Asked]: the leader or, if there is no link with it, everybody else.
 type Ask struct {
 	To          ident.NodeID
 	Target      ident.NodeID

@@ -68,12 +68,25 @@ type Claim struct {
 	// Calling says that the sender misses a leader and has waited long enough.
 	Calling bool
 
+	// Over says that the leader of Reign ended it: the sender follows nobody, and whoever
+	// follows Reign must not either.
+	Over bool
+
 	// Again says that the receiver said something else last, as far as the sender knows.
 	// If it does not, it answers with its own claim.
 	Again bool
 }
 
+// plain returns what c says about whom the sender follows.
+func (c Claim) plain() Claim {
+	if c.Over {
+		c.Reign, c.Over = Reign{}, false
+	}
+	return c
+}
+
 // agrees reports whether c and o need not be said again to each other's senders.
 func (c Claim) agrees(o Claim) bool {
+	c, o = c.plain(), o.plain()
 	return c.Reign.is(o.Reign) && !c.Waiting && !o.Waiting
 }

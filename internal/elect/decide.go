@@ -68,7 +68,7 @@ func (e *Election) cause(seat Seat) Cause {
 		return Gone
 	case e.held.Seat == seat, v.word.Resigned:
 		return Handed
-	case !v.able():
+	case !v.able(), v.ended >= e.held.Term:
 		return Unfit
 	default:
 		return Merged
@@ -230,8 +230,16 @@ func (e *Election) word() Claim {
 		}
 	default:
 		c.Waiting = e.patient
+		if e.ended(e.held) {
+			c.Reign, c.Over = e.held, true // not everybody has a link with who ended it
+		}
 	}
 	return c
+}
+
+// ended reports whether another member is known to have ended its reign r.
+func (e *Election) ended(r Reign) bool {
+	return r.Leader != e.self && e.view.has(r) && e.view.over(r)
 }
 
 // speak tells all what is new in what this node says.
@@ -252,7 +260,7 @@ func (e *Election) speak(now time.Time) {
 
 // differs reports whether v is known to say something else than this node.
 func (e *Election) differs(v *voter) bool {
-	return v.ID != e.self && v.heard && !v.word.agrees(e.said)
+	return v.ID != e.self && v.heard && !v.Far && !v.word.agrees(e.said)
 }
 
 // tellAgain repeats what this node says to those that say something else, some at a
@@ -267,6 +275,9 @@ func (e *Election) tellAgain() {
 		if sent++; sent > RepeatMax {
 			e.turn = (e.turn + i) % n
 			return
+		}
+		if r := v.word.Reign; v.ID != r.Leader && e.ended(r) {
+			e.act(Send{To: v.ID, Claim: Claim{Reign: r, Last: r.Term, Over: true}})
 		}
 		c := e.said
 		c.Again = true

@@ -49,6 +49,18 @@
 // here changes nothing, but for up to 3 s it keeps this node from choosing another one,
 // because after a split members are listed one by one.
 //
+// # Links with some
+//
+// Where nobody has links with all, the members that this node has no link with are
+// [Voter.Far]. Claims go round all the same, because each node tells its peers what is new
+// to it, as do the terms that somebody waits for. Three things are different:
+//
+//   - the end of a reign without a successor is known to the leader's peers alone, so they
+//     say it: [Claim.Over];
+//   - nobody hands over to a far member on its own account, because it does not know
+//     whether that one can lead;
+//   - a request to hand over goes to all peers, and on from there.
+//
 // # Limits
 //
 // Members are trusted: one that lies can lead, and can use up the terms, which end at

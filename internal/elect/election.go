@@ -67,10 +67,17 @@ type Election struct {
 	patient bool      // a leader is expected that is not listed yet
 	calling bool
 
+	asked   request   // the last one
 	said    Claim     // to all
 	repeat  time.Time // when to tell those again that say something else; zero if none do
 	turn    int       // where in the view the next round of repeating begins
 	actions []Action
+}
+
+// request is an [Ask] that this node sent or passed on.
+type request struct {
+	target ident.NodeID
+	at     time.Time
 }
 
 // New returns the election of a node that starts now. Its view is of itself alone, with
@@ -99,10 +106,11 @@ func (e *Election) View(now time.Time, list []Voter) {
 		//nolint:forbidigo // broken invariant: a node always is a member to itself
 		panic(fmt.Sprintf("elect: view without this node %v: %+v", e.self, list))
 	}
-	if w.same(e.view) {
+	same := w.same(e.view)
+	if e.view = w; same {
 		return
 	}
-	e.view, e.changed = w, now
+	e.changed = now
 	if e.held.Seat.ID == e.self && e.held.Seat.Join == 0 {
 		e.held.Seat.Join = me.Join // it was not known when this node was elected
 	}
@@ -125,6 +133,10 @@ func (e *Election) Receive(now time.Time, from ident.NodeID, c Claim) {
 	if c.Reign.Leader.IsZero() {
 		c.Reign = Reign{}
 	}
+	if c.Over {
+		e.view.end(c.Reign)
+	}
+	c = c.plain()
 	if !v.heard || !v.word.Reign.is(c.Reign) {
 		v.since = now
 	}
@@ -141,16 +153,40 @@ func (e *Election) Receive(now time.Time, from ident.NodeID, c Claim) {
 	}
 }
 
-// Asked takes the request of a member to hand over to target. It is ignored where this
-// node does not lead or target cannot.
+// Asked takes the request of a member to hand over to target. Who does not lead passes it
+// on. It is ignored where nobody leads, or target does or cannot.
 func (e *Election) Asked(now time.Time, from, target ident.NodeID, inc ident.Incarnation) {
 	v := e.view.index[target]
-	if e.view.index[from] == nil || !e.Leading() || target == e.self ||
-		v == nil || v.Incarnation != inc || !v.able() {
+	if e.view.index[from] == nil || v == nil || v.Incarnation != inc || !v.able() ||
+		!e.following || e.held.Leader == target {
 		return
 	}
-	e.handOver(v, Handed)
-	e.decide(now)
+	if e.Leading() {
+		e.handOver(v, Handed)
+		e.decide(now)
+		return
+	}
+	// It may come by several ways.
+	if r := (request{target, now}); e.asked.target != target || now.Sub(e.asked.at) >= RepeatEvery {
+		e.asked = r
+		e.ask(from, v)
+	}
+}
+
+// ask sends a request on its way to the leader: over the link with it or, if there is none,
+// to all but the one from which it came.
+func (e *Election) ask(from ident.NodeID, target *voter) {
+	a := Ask{To: e.held.Leader, Target: target.ID, Incarnation: target.Incarnation}
+	if l := e.view.index[a.To]; l == nil || !l.Far {
+		e.act(a)
+		return
+	}
+	for _, v := range e.view.voters {
+		if v.ID != e.self && v.ID != from && !v.Far {
+			a.To = v.ID
+			e.act(a)
+		}
+	}
 }
 
 // Promote makes target lead: the leader hands over to it, and any other node asks the
@@ -169,7 +205,8 @@ func (e *Election) Promote(now time.Time, target ident.NodeID) error {
 	case e.held.Leader == target:
 		return nil
 	case !e.Leading():
-		e.act(Ask{To: e.held.Leader, Target: target, Incarnation: v.Incarnation})
+		e.asked = request{target, now}
+		e.ask(e.self, v)
 		return nil
 	}
 	e.handOver(v, Handed)

@@ -24,7 +24,7 @@ type script struct {
 }
 
 // newScript returns a script at 0 ms with the given view, in which each member is a
-// letter and its join number; a capital is not eligible.
+// letter and its join number; a capital is not eligible, and one with a minus is far.
 func newScript(t *testing.T, view string) *script {
 	s := &script{t: t, start: time.Unix(1_000_000, 0)}
 	s.e = elect.New(s.start, elect.Config{Self: name('m'), Incarnation: incOf('m')})
@@ -53,7 +53,7 @@ func (s *script) view(view string) *script {
 	for f := range strings.FieldsSeq(view) {
 		id := strings.ToLower(f)[0]
 		list = append(list, elect.Voter{
-			ID: name(id), Incarnation: incOf(id), Join: uint64(f[1] - '0'), Eligible: f[0] == id,
+			ID: name(id), Incarnation: incOf(id), Join: uint64(f[1] - '0'), Eligible: f[0] == id, Far: len(f) > 2,
 		})
 	}
 	return s.do(func(e *elect.Election, now time.Time) { e.View(now, list) })
@@ -123,6 +123,7 @@ func words(a elect.Action) string {
 			{a.Claim.Resigned, " resigned"},
 			{a.Claim.Calling, " calling"},
 			{a.Claim.Again, " again"},
+			{a.Claim.Over, " over"},
 		} {
 			if flag.set {
 				text += flag.word
@@ -279,31 +280,39 @@ func TestTwoLeadersMeet(t *testing.T) {
 	})
 }
 
+// lead returns a script in which m leads y and z since 2,000 ms.
+func lead(t *testing.T) *script {
+	return newScript(t, "m1").to(2000).view("m1 y2 z3").want("say", "2000 leader m 1 elected", "2000 promoted 1")
+}
+
+// promote asks for a leader on purpose.
+func (s *script) promote(c byte, want error) *script {
+	s.t.Helper()
+	return s.do(func(e *elect.Election, now time.Time) {
+		if err := e.Promote(now, name(c)); !errors.Is(err, want) {
+			s.t.Errorf("Promote(%c) = %v, want %v", c, err, want)
+		}
+	})
+}
+
+// resign gives up leading.
+func (s *script) resign(want error) *script {
+	s.t.Helper()
+	return s.do(func(e *elect.Election, now time.Time) {
+		if err := e.Resign(now); !errors.Is(err, want) {
+			s.t.Errorf("Resign = %v, want %v", err, want)
+		}
+	})
+}
+
 func TestHandingOver(t *testing.T) {
-	lead := func(t *testing.T) *script {
-		return newScript(t, "m1").to(2000).view("m1 y2 z3").want("say", "2000 leader m 1 elected", "2000 promoted 1")
-	}
-	promote := func(c byte, want error) func(e *elect.Election, now time.Time) {
-		return func(e *elect.Election, now time.Time) {
-			if err := e.Promote(now, name(c)); !errors.Is(err, want) {
-				t.Errorf("Promote(%c) = %v, want %v", c, err, want)
-			}
-		}
-	}
-	resign := func(want error) func(e *elect.Election, now time.Time) {
-		return func(e *elect.Election, now time.Time) {
-			if err := e.Resign(now); !errors.Is(err, want) {
-				t.Errorf("Resign = %v, want %v", err, want)
-			}
-		}
-	}
 	t.Run("the leader hands over on the same seat", func(t *testing.T) {
-		s := lead(t).do(promote('z', nil))
+		s := lead(t).promote('z', nil)
 		s.want("", "2000 demoted 1 handed", "2000 leader z 2 handed", "2000 say to all: z 2")
 		s.says('y', 'y', 2, 1).to(2100).want("") // a seat that is higher than the one of m
 	})
 	t.Run("any other node asks the leader", func(t *testing.T) {
-		newScript(t, "a1 m2 z3").do(promote('z', elect.ErrNoLeader)).says('a', 'a', 1, 5).do(promote('z', nil)).
+		newScript(t, "a1 m2 z3").promote('z', elect.ErrNoLeader).says('a', 'a', 1, 5).promote('z', nil).
 			want("say", "0 leader a 5 joined", "0 ask a for z")
 	})
 	t.Run("the leader does what a member asks", func(t *testing.T) {
@@ -312,12 +321,16 @@ func TestHandingOver(t *testing.T) {
 		}
 		s := lead(t).do(ask('x', 'z', incOf('z'))).do(ask('y', 'x', incOf('x'))).do(ask('y', 'z', 99)).do(ask('y', 'm', incOf('m')))
 		s.want("").do(ask('y', 'z', incOf('z'))).want("say", "2000 demoted 1 handed", "2000 leader z 2 handed")
-		s.do(ask('y', 'y', incOf('y'))).want("")
+		s.do(ask('y', 'z', incOf('z'))).want("")
+		for range 10 {
+			s.do(ask('y', 'y', incOf('y'))) // somebody has not heard of z
+		}
+		s.want("", "2000 ask z for y")
 	})
 	t.Run("who cannot lead is refused", func(t *testing.T) {
 		s := lead(t).view("m1 Y2 z3").claims('z', elect.Claim{Unfit: true})
-		s.do(promote('x', elect.ErrNotMember)).do(promote('y', elect.ErrNotEligible)).do(promote('z', elect.ErrNotEligible))
-		s.do(promote('m', nil)).want("say").do(resign(elect.ErrNoSuccessor)).want("say")
+		s.promote('x', elect.ErrNotMember).promote('y', elect.ErrNotEligible).promote('z', elect.ErrNotEligible)
+		s.promote('m', nil).want("say").resign(elect.ErrNoSuccessor).want("say")
 	})
 	t.Run("who is named leads", func(t *testing.T) {
 		s := newScript(t, "a1 m2 z3").says('a', 'a', 1, 5).claims('a', elect.Claim{
@@ -340,8 +353,8 @@ func TestHandingOver(t *testing.T) {
 		s.want("say", "0 leader a 5 joined", "0 leader z 7 handed")
 	})
 	t.Run("who resigned leads again only if nobody else can", func(t *testing.T) {
-		s := lead(t).do(resign(nil)).want("say", "2000 demoted 1 handed", "2000 leader y 2 handed")
-		s.do(resign(elect.ErrNotLeader)).to(3000).view("m1 z3").to(3060)
+		s := lead(t).resign(nil).want("say", "2000 demoted 1 handed", "2000 leader y 2 handed")
+		s.resign(elect.ErrNotLeader).to(3000).view("m1 z3").to(3060)
 		s.want("say", "3000 leader nobody 2 gone").to(3100).says('z', 'z', 3, 3).want("say", "3100 leader z 3 elected")
 		s.to(4000).view("m1").to(5000).want("say", "4000 leader nobody 3 gone", "4050 leader m 4 elected", "4050 promoted 4")
 	})

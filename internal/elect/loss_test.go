@@ -10,6 +10,11 @@ func (w *world) reachable(x, y *process) bool {
 	if !w.running(x) || !w.running(y) {
 		return false
 	}
+	if w.mesh != nil {
+		side, ok := w.mesh.side[x.slot]
+		other, there := w.mesh.side[y.slot]
+		return ok && there && side == other
+	}
 	seen := map[int]bool{x.slot: true}
 	todo := []int{x.slot}
 	for len(todo) > 0 {
@@ -46,10 +51,13 @@ func (w *world) watch(x *process, y int) {
 	if q.ended && !w.cutEither(x.slot, y) {
 		delay = w.between(5*time.Millisecond, 200*time.Millisecond)
 	}
+	if w.mesh != nil {
+		delay = w.absence(x.slot, q, q.ended && !w.cutEither(x.slot, y))
+	}
 	w.at(w.now.Add(delay), x, func() {
 		if x.absent[y].Equal(began) && x.listed[y] == q {
 			if l := w.links[pairOf(x.slot, y)]; l != nil {
-				l.up = false // who is dead has no link
+				w.part(l) // who is dead has no link
 			}
 			x.drop(q)
 			w.reach()
@@ -63,9 +71,9 @@ func (w *world) kill(slot int) {
 	p.ended = true
 	w.slots[slot] = nil
 	w.check.ended(p)
-	for _, l := range w.links {
-		if slices.Contains(l.ends[:], p) {
-			l.up = false
+	for other := range w.slots {
+		if l := w.links[pairOf(slot, other)]; l != nil && slices.Contains(l.ends[:], p) {
+			w.part(l)
 		}
 	}
 	w.lost(p)

@@ -30,6 +30,7 @@ type link struct {
 	ends  [2]*process
 	last  map[int]time.Time // slot of the receiver → arrival of the last frame
 	stuck map[int][]func()  // slot of the receiver → what waits for the end of a cut
+	timed bool              // in a mesh: somebody will look whether it is to break
 }
 
 // world is processes in slots, and membership as internal/member and internal/fault
@@ -50,6 +51,7 @@ type world struct {
 	bug        bug
 	durable    bool                // a process that is started in a slot has the disk of the last one
 	disks      map[int]elect.Reign // by slot: the last one that was followed
+	mesh       *mesh               // nil: everybody has links with everybody
 	check      *checker
 	trace      hash.Hash64 // of all actions, if not nil
 }
@@ -123,6 +125,10 @@ func (w *world) running(p *process) bool { return p != nil && !p.ended && !w.now
 
 // reach looks at the network anew after a change: links that can come up or must break.
 func (w *world) reach() {
+	if w.mesh != nil {
+		w.remesh()
+		return
+	}
 	for a := range w.slots {
 		for b := range a {
 			k := pairOf(a, b)
@@ -154,7 +160,7 @@ func (w *world) sever(l *link, k pair) {
 	if !l.up || !w.cutEither(k.a, k.b) && w.running(l.ends[0]) && w.running(l.ends[1]) {
 		return
 	}
-	l.up = false
+	w.part(l)
 	w.reach()
 }
 
@@ -207,6 +213,9 @@ func (w *world) connect(k pair) {
 	}
 	l := &link{up: true, since: w.now, ends: [2]*process{pa, pb}, last: map[int]time.Time{}, stuck: map[int][]func(){}}
 	w.links[k] = l
+	if w.mesh != nil {
+		w.spread()
+	}
 	for _, p := range []*process{pa, pb} {
 		q := pa
 		if p == pa {

@@ -74,6 +74,15 @@ func (p *process) fix(join uint64) {
 		if q == nil {
 			continue
 		}
+		if p.w.mesh != nil {
+			p.w.at(p.w.now.Add(p.w.below(20*time.Millisecond)), q, func() {
+				if q.listed[p.slot] == p {
+					q.joins[p.slot] = join
+					q.view()
+				}
+			})
+			continue
+		}
 		p.send(q, func() {
 			if q.listed[p.slot] == p {
 				q.joins[p.slot] = join
@@ -95,7 +104,7 @@ func (p *process) each(f func(*process)) {
 func (p *process) view() {
 	list := []elect.Voter{{ID: p.id, Incarnation: p.inc, Join: p.join, Eligible: p.able}}
 	p.each(func(q *process) {
-		list = append(list, elect.Voter{ID: q.id, Incarnation: q.inc, Join: p.joins[q.slot], Eligible: q.able})
+		list = append(list, elect.Voter{ID: q.id, Incarnation: q.inc, Join: p.joins[q.slot], Eligible: q.able, Far: p.far(q)})
 	})
 	if p.w.bug == bugAmnesia && p.w.rand.IntN(10) == 0 {
 		p.e = elect.New(p.w.now, elect.Config{Self: p.id, Incarnation: p.inc})

@@ -14,6 +14,10 @@ type Voter struct {
 	Incarnation ident.Incarnation
 	Join        uint64 // its join number, 0 if not known yet
 	Eligible    bool   // its record says that it may lead
+
+	// Far says that there is no link with it: what it says comes through others, and not
+	// whether it can lead.
+	Far bool
 }
 
 // seat returns the seat of a leader that was elected and not handed the leadership.
@@ -23,9 +27,10 @@ func (v Voter) seat() Seat { return Seat{Join: v.Join, ID: v.ID} }
 type voter struct {
 	Voter
 	word   Claim
-	heard  bool      // word is its word; of this node itself, only the flags are kept
-	since  time.Time // when it began to follow the reign in word
-	called time.Time // when word began to be calling
+	heard  bool       // word is its word; of this node itself, only the flags are kept
+	since  time.Time  // when it began to follow the reign in word
+	called time.Time  // when word began to be calling
+	ended  ident.Term // its reigns up to this one are over, as members say who know
 }
 
 // able reports whether v can lead.
@@ -66,7 +71,11 @@ func newView(list []Voter, old view) view {
 
 // same reports whether the members of w and o are the same and rank the same.
 func (w view) same(o view) bool {
-	return slices.EqualFunc(w.voters, o.voters, func(a, b *voter) bool { return a.Voter == b.Voter })
+	return slices.EqualFunc(w.voters, o.voters, func(a, b *voter) bool {
+		x := a.Voter
+		x.Far = b.Far
+		return x == b.Voter
+	})
 }
 
 // has reports whether r has a leader, and it is a member in the incarnation that leads.
@@ -78,7 +87,15 @@ func (w view) has(r Reign) bool {
 // over reports whether the leader of r, a member, has gone on to something else.
 func (w view) over(r Reign) bool {
 	v := w.index[r.Leader]
-	return v.heard && v.word.Last >= r.Term && !v.word.Reign.is(r)
+	return r.Term <= v.ended || v.heard && v.word.Last >= r.Term && !v.word.Reign.is(r)
+}
+
+// end takes note that the leader of r has gone on to something else, as a member says.
+func (w view) end(r Reign) {
+	if w.has(r) {
+		v := w.index[r.Leader]
+		v.ended = max(v.ended, r.Term)
+	}
 }
 
 // rank returns how many members that can lead rank before v.
@@ -92,11 +109,13 @@ func (w view) rank(v *voter) int {
 	return n
 }
 
-// successor returns the first in rank of those that can lead and are not id, or nil.
+// successor returns the first in rank of those that can lead and are not id, or nil. Nobody
+// knows whether one that is far can: it might pass the leadership on to another such, and
+// that one back.
 func (w view) successor(id ident.NodeID) *voter {
 	var first *voter
 	for _, v := range w.voters {
-		if v.ID != id && v.able() && (first == nil || v.before(first)) {
+		if v.ID != id && !v.Far && v.able() && (first == nil || v.before(first)) {
 			first = v
 		}
 	}

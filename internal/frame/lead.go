@@ -17,6 +17,7 @@ const (
 	leadResigned             // the sender gave up leading
 	leadCalling              // the sender misses a leader
 	leadAgain                // the receiver said something else
+	leadOver                 // the leader ended its reign
 	leadBits     = 1<<iota - 1
 )
 
@@ -47,6 +48,7 @@ type Lead struct {
 	Resigned bool // the sender leads only if nobody else can
 	Calling  bool // the sender misses a leader and has waited long enough
 	Again    bool // the receiver is asked for its LEAD, if it agrees
+	Over     bool // the leader, of whom there is one then, ended its reign; the sender follows nobody
 }
 
 // Type returns [TypeLead].
@@ -58,7 +60,7 @@ func (l Lead) Append(dst []byte) []byte {
 	dst = appendStr(begin(dst, TypeLead), l.Election)
 	known := !l.Leader.IsZero()
 	var flags byte
-	for bit, set := range [...]bool{known, l.Waiting, l.Unfit, l.Resigned, l.Calling, l.Again} {
+	for bit, set := range [...]bool{known, l.Waiting, l.Unfit, l.Resigned, l.Calling, l.Again, l.Over} {
 		if set {
 			flags |= 1 << bit
 		}
@@ -83,7 +85,10 @@ func decodeLead(r *reader) Lead {
 		r.fail(ErrMalformed, "flags are %02x", flags)
 	}
 	l.Waiting, l.Unfit, l.Resigned = flags&leadWaiting != 0, flags&leadUnfit != 0, flags&leadResigned != 0
-	l.Calling, l.Again = flags&leadCalling != 0, flags&leadAgain != 0
+	l.Calling, l.Again, l.Over = flags&leadCalling != 0, flags&leadAgain != 0, flags&leadOver != 0
+	if l.Over && flags&leadKnown == 0 {
+		r.fail(ErrMalformed, "the reign of nobody is over")
+	}
 	l.Last = r.term()
 	if flags&leadKnown != 0 {
 		l.Leader, l.Incarnation, l.Term = r.nodeID(), r.incarnation(), r.term()

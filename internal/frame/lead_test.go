@@ -16,7 +16,8 @@ func TestDecodeRefusesElections(t *testing.T) {
 	const leader = "0100000000000000000000000000000000000000000000000000000000000002"
 	refuses(t, []refusal{
 		{"a name of 64 bytes", frame.TypeLead, "40" + strings.Repeat("61", 64), frame.ErrTooLarge},
-		{"an unknown flag", frame.TypeLead, "00 40" + zeros, frame.ErrMalformed},
+		{"an unknown flag", frame.TypeLead, "00 80" + zeros, frame.ErrMalformed},
+		{"nobody whose reign is over", frame.TypeLead, "00 40" + zeros, frame.ErrMalformed},
 		{"a leader without a section", frame.TypeLead, "00 01" + zeros, frame.ErrMalformed},
 		{
 			"a leader of zeros", frame.TypeLead,
@@ -52,6 +53,7 @@ func TestElectionsRoundTrip(t *testing.T) {
 		}
 		if rapid.Bool().Draw(t, "known") {
 			lead.Leader, lead.Incarnation = id.Draw(t, "leader"), inc.Draw(t, "of")
+			lead.Over = rapid.Bool().Draw(t, "over")
 			lead.Term = ident.Term(rapid.Uint64().Draw(t, "term"))
 			lead.Join, lead.Seat = rapid.Uint64().Draw(t, "join"), id.Draw(t, "seat")
 		}
