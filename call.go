@@ -31,11 +31,13 @@ type Answer[R any] struct {
 	Codec codec.ID // of the result
 }
 
-// Call calls a method with data at one of the members that to means, in turn unless [Target.For]
-// says which, and returns the bytes of its result. What to says about confirmations has no meaning
-// here. A node calls itself without the network. Call waits until ctx ends; then the context of the
-// handler ends, too, as it does by a deadline of ctx, which travels with the call. data may be
-// reused when Call returns.
+// Call calls a method with data at one of the members that to means and that serve the method,
+// in turn unless [Target.For] says which, and returns the bytes of its result. This node knows
+// who serves what one round trip after Serve, and of those that were there before when
+// [Node.WaitFor] returns; where nobody has said so, it calls one all the same. What to says
+// about confirmations has no meaning here. A node calls itself without the network. Call waits
+// until ctx ends; then the context of the handler ends, too, as it does by a deadline of ctx,
+// which travels with the call. data may be reused when Call returns.
 //
 // The error is a [MethodError]: what the handler returned, as text; [ErrNoHandler], at once, where
 // the member does not serve the method; [ErrBusy], [ErrPanicked], [ErrTooLarge] for an argument or a
@@ -97,19 +99,33 @@ func gather[R any](
 	}
 }
 
-// callees returns whom t means now.
-func (n *Node) callees(_ string, t *Target) ([]ident.NodeID, error) {
+// callees returns whom t means now. If it chooses one of them, it is one that serves the method; or
+// any, where none has said so.
+func (n *Node) callees(method string, t *Target) ([]ident.NodeID, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	ids := n.members(t)
+	ids := n.meant(t)
 	switch {
 	case len(ids) > 0:
-		return ids, nil
 	case t.kind == targetLeader:
 		return nil, n.leaderless()
+	default:
+		return nil, ErrNoMember
 	}
-	return nil, ErrNoMember
+	if t.one == chooseEvery {
+		return ids, nil
+	}
+	serving := make([]ident.NodeID, 0, len(ids))
+	for _, id := range ids {
+		if n.eng.Exchange().Serves(id, method) {
+			serving = append(serving, id)
+		}
+	}
+	if len(serving) > 0 {
+		ids = serving
+	}
+	return n.choose(t, ids), nil
 }
 
 // callee returns the one member that a call is for.

@@ -163,6 +163,7 @@ func TestServeRefuses(t *testing.T) {
 			{"what is served", second(placing.Serve(n, double)), `"orders.place": is served by this node already`},
 			{"no handler", second(n.Serve("x", nil)), `"x": needs a handler`},
 			{"no call at a time", second(n.Serve("x", echo, espial.CallsMax(0))), `"x": CallsMax(0) is not above 0`},
+			{"a description that is none", second(n.Serve("x", echo, espial.Describe(strings.Repeat("x", 257)))), "257 bytes"},
 			{"a target that is none", second(n.Serve("x", echo, espial.To(espial.Named("")))), "target"},
 			{"a codec that is none", second(placing.WithCodec(nil).Serve(n, double)), `"orders.place": has a codec that is nil`},
 		} {
@@ -351,6 +352,7 @@ func TestCallsInTurn(t *testing.T) {
 				return nil, nil
 			}))
 		}
+		time.Sleep(time.Second) // all have heard of the method
 		for range 30 {
 			if _, err := c.nodes[0].Call(c.Context(), "work", espial.OneOf("node-*"), nil); err != nil {
 				t.Fatal(err)

@@ -44,6 +44,7 @@ func (n *Node) serveControl(ctx context.Context) {
 //	hello                     who this is
 //	status                    a Status
 //	members, peers, topics    each Member, each Peer, each TopicStats
+//	methods                   each MethodInfo
 //	changes                   each Change, the present members first, until the client goes
 //	pub {topic,data,codec,to,acks,handled,timeout_ms}
 //	                          nothing, once the event is accepted, or so many members have
@@ -72,6 +73,8 @@ func (c controller) Handle(ctx context.Context, r control.Request, send func(any
 		return sendAll(send, c.n.Peers())
 	case "topics":
 		return sendAll(send, c.n.Topics())
+	case "methods":
+		return sendAll(send, c.n.Methods())
 	case "changes":
 		if err := sendAll(send, c.n.Changes(ctx)); err != nil {
 			return err

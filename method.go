@@ -58,7 +58,7 @@ func (m *Method[Q, R]) Serve(
 		return nil, m.err
 	}
 	return n.serve(m.name, service{
-		codec: m.codec.ID(), result: typeName[R](),
+		codec: m.codec.ID(), argument: typeName[Q](), result: typeName[R](),
 		handle: func(ctx context.Context, c Caller, data []byte) ([]byte, error) {
 			var q Q
 			if err := n.decodeValue(c.Codec, m.codec, data, &q); err != nil {

@@ -27,7 +27,9 @@ type ServeOption func(*service)
 // service is a method on its way to be served.
 type service struct {
 	codec    codec.ID // of the results
-	result   string   // their type; empty for bytes
+	argument string   // the types; empty for bytes
+	result   string
+	about    string
 	handle   Handler
 	to       *Target // nil for everybody
 	callsMax int
@@ -45,13 +47,16 @@ func To(t Target) ServeOption { return func(s *service) { s.to = &t } }
 // Default 1,024, at least 1.
 func CallsMax(calls int) ServeOption { return func(s *service) { s.callsMax = calls } }
 
+// Describe says in up to 256 bytes what a method does, for [Node.Methods].
+func Describe(text string) ServeOption { return func(s *service) { s.about = text } }
+
 // Serve answers the calls of a method with what h returns, each on a goroutine of its own, until
 // stop is called, [Node.Leave] or the end of the node. Callers that come later are served, too, and
 // a node has one handler for each method. After stop, calls that run go on, and are answered. Close
 // does not wait for them: their context ends.
 //
-// The error is a [MethodError] for a malformed, reserved or served method or a CallsMax below 1,
-// a [TargetError], or [ErrClosed].
+// The error is a [MethodError] for a malformed, reserved or served method or an option that cannot
+// be, a [TargetError], or [ErrClosed].
 func (n *Node) Serve(method string, h Handler, opts ...ServeOption) (stop func(), err error) {
 	if err := checkMethod(method); err != nil {
 		return nil, err
@@ -65,7 +70,8 @@ func (n *Node) serve(method string, s service, opts []ServeOption) (stop func(),
 	for _, o := range opts {
 		o(&s)
 	}
-	x := exchange.Service{Method: method, CallsMax: s.callsMax}
+	about := frame.Method{Codec: uint8(s.codec), Argument: s.argument, Result: s.result, About: s.about}
+	x := exchange.Service{Method: method, CallsMax: s.callsMax, About: about}
 	if s.to != nil {
 		if err := s.to.check(); err != nil {
 			return nil, err
@@ -77,6 +83,9 @@ func (n *Node) serve(method string, s service, opts []ServeOption) (stop func(),
 		return nil, &MethodError{Method: method, Reason: "needs a handler"}
 	case s.callsMax < 1:
 		reason := fmt.Sprintf("CallsMax(%d) is not above 0", s.callsMax)
+		return nil, &MethodError{Method: method, Reason: reason}
+	case len(s.about) > frame.AboutMax:
+		reason := fmt.Sprintf("Describe has %d bytes, limit %d", len(s.about), frame.AboutMax)
 		return nil, &MethodError{Method: method, Reason: reason}
 	}
 	s.handle = wrap(s.handle, n.cfg.WrapServe)

@@ -152,7 +152,10 @@ func (t *Target) means(n *Node, m *core.Member) bool {
 }
 
 // members returns whom t means now, by join number, one at most if it chooses.
-func (n *Node) members(t *Target) []ident.NodeID {
+func (n *Node) members(t *Target) []ident.NodeID { return n.choose(t, n.meant(t)) }
+
+// meant returns whom t means now apart from its choice of one, by join number.
+func (n *Node) meant(t *Target) []ident.NodeID {
 	var ids []ident.NodeID
 	view := n.eng.View()
 	for i := range view.Members {
@@ -160,6 +163,11 @@ func (n *Node) members(t *Target) []ident.NodeID {
 			ids = append(ids, view.Members[i].Record.ID)
 		}
 	}
+	return ids
+}
+
+// choose returns those of ids that t means if it chooses one of them, else all.
+func (n *Node) choose(t *Target, ids []ident.NodeID) []ident.NodeID {
 	if len(ids) == 0 {
 		return nil
 	}

@@ -42,6 +42,9 @@ type desk struct {
 	room    room              // in log, or for one more call
 	errands []session.Message // wait for room in log: what the reader of a link has to say
 	deaf    bool              // the peer knows no calls
+	told    []byte            // what this node serves to the peer, as it was told last
+	telling bool              // it is to be told
+	untold  bool              // the peer is about to tell what it serves
 
 	caller rpc.Caller[*waiter]
 	callee rpc.Callee[context.CancelFunc]
@@ -67,7 +70,7 @@ func (d *desk) open(in *session.Inbox) frame.OpenLane {
 // idle reports whether everything is acknowledged, and nothing at work. The caller holds the lock
 // of the pair.
 func (d *desk) idle() bool {
-	return len(d.errands) == 0 && d.cursor.Waiting() == 0 && d.callee.Running() == 0
+	return len(d.errands) == 0 && !d.telling && d.cursor.Waiting() == 0 && d.callee.Running() == 0
 }
 
 // Request is what a caller wants.
@@ -219,6 +222,10 @@ func (p *Pair) tell(a frame.Answer) {
 // take appends what there is to send of calls to dst. The caller holds mu.
 func (p *Pair) take(dst [][]byte, bytesMax int) [][]byte {
 	d := &p.calls
+	if d.telling {
+		_, err := p.post(session.Message{Topic: frame.TopicMethods, Payload: d.told})
+		d.telling = errors.Is(err, session.ErrFull)
+	}
 	for len(d.errands) > 0 {
 		if _, err := p.post(d.errands[0]); errors.Is(err, session.ErrFull) {
 			break
@@ -250,7 +257,7 @@ func (p *Pair) ackedCalls(number ident.Seq) (pending bool, err error) {
 	err = d.cursor.Acked(number)
 	p.count()
 	d.room.open()
-	return d.cursor.Pending() || len(d.errands) > 0, err
+	return d.cursor.Pending() || len(d.errands) > 0 || d.telling, err
 }
 
 // answered takes what the peer says of a call.
@@ -275,7 +282,7 @@ func (p *Pair) hangUp() {
 	taken := d.cursor.Taken()
 	d.cursor.GiveUp()
 	p.count()
-	d.errands = nil
+	d.errands, d.told, d.telling = nil, nil, false // the next sweep or link tells it
 	p.end(d.caller.End(taken))
 	for _, stop := range d.callee.CancelAll() {
 		stop()

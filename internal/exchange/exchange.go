@@ -132,7 +132,9 @@ type Exchange struct {
 	questions  questions
 	interests  atomic.Pointer[[]byte] // of this node's groups, encoded; nil before there was one
 	regrouping sync.Mutex             // held while interests are replaced; taken first
-	once       sync.Once
+
+	advertising sync.Mutex // held while a pair is told what this node serves; taken first
+	once        sync.Once
 
 	mu    sync.Mutex    // guards what follows, and every cursor on log
 	log   *session.Log  // what is published to all
@@ -218,7 +220,8 @@ func (x *Exchange) SetMembers(pairs []*Pair, graph *gossip.Graph) {
 	former := x.members.Swap(m)
 	for _, p := range pairs {
 		if former.byID[p.id] != p {
-			p.wake() // its OPEN waits for this
+			p.advertise(false) // now that it is known whom a target means
+			p.wake()           // its OPEN waits for this
 		}
 	}
 	member := func(p *Pair) bool { return m.byID[p.id] == p }

@@ -40,6 +40,8 @@ type Pair struct {
 	inc  ident.Incarnation
 	name string
 
+	methods atomic.Pointer[[]frame.Method] // what the peer serves, by name; nil for not told yet
+
 	turn chan struct{}        // holds a token while a link carries the pair
 	link atomic.Pointer[Link] // nil while there is none
 
@@ -141,7 +143,9 @@ func (p *Pair) Attach(l Link) {
 		p.fresh, p.announcing = true, p != p.x.self // the session may have ended at the other end
 	}
 	p.opened, p.opening, p.joined, p.unlinked = false, true, false, time.Time{}
+	fresh := p.fresh
 	p.mu.Unlock()
+	p.advertise(fresh)
 	p.link.Store(&l)
 	p.x.relink(p, true)
 	l.Wake()
@@ -281,7 +285,7 @@ func (p *Pair) open() frame.Open {
 	for lane := range o.Lanes {
 		o.Lanes[lane] = frame.OpenLane{Received: p.in[lane].Received(), Window: uint32(p.in[lane].Window())}
 	}
-	o.Calls = p.calls.open(p.in[frame.Calls])
+	o.Calls, o.Methods = p.calls.open(p.in[frame.Calls]), p.calls.telling
 	d, b := &o.Lanes[frame.Direct], &o.Lanes[frame.Broadcast]
 	d.First, d.Message = p.direct.First(), p.direct.Message()
 	p.x.mu.Lock()
@@ -384,6 +388,7 @@ func (p *Pair) resume(o frame.Open) error {
 	}
 	fresh := p.fresh
 	p.untold = p.untold || o.Groups
+	p.calls.untold = p.calls.untold || o.Methods
 	p.mu.Unlock()
 	p.x.mu.Lock()
 	if p.cursor != nil && err == nil {

@@ -23,6 +23,8 @@ var (
 type Service struct {
 	Method string // checked by the caller
 
+	About frame.Method // what members are told of it, but for the name
+
 	// CallsMax is how many calls of it run at a time; one more is refused as busy.
 	CallsMax int
 
@@ -58,16 +60,18 @@ type service struct {
 // error is [ErrServed].
 func (x *Exchange) Serve(s Service) (stop func(), err error) {
 	added := &service{Service: s}
-	x.services.mu.Lock()
-	defer x.services.mu.Unlock()
-	if x.service(s.Method) != nil {
-		return nil, ErrServed
+	x.change(func(m map[string]*service) {
+		if m[s.Method] != nil {
+			err = ErrServed
+			return
+		}
+		m[s.Method] = added
+	})
+	if err != nil {
+		return nil, err
 	}
-	x.services.change(func(m map[string]*service) { m[s.Method] = added })
 	return func() {
-		x.services.mu.Lock()
-		defer x.services.mu.Unlock()
-		x.services.change(func(m map[string]*service) {
+		x.change(func(m map[string]*service) {
 			if m[s.Method] == added {
 				delete(m, s.Method)
 			}
@@ -75,21 +79,22 @@ func (x *Exchange) Serve(s Service) (stop func(), err error) {
 	}, nil
 }
 
-// change replaces the methods. The caller holds mu.
-func (s *services) change(with func(map[string]*service)) {
+// change replaces the methods, and tells the members.
+func (x *Exchange) change(with func(map[string]*service)) {
+	x.services.mu.Lock()
 	next := map[string]*service{}
-	if m := s.byName.Load(); m != nil {
+	if m := x.services.byName.Load(); m != nil {
 		next = maps.Clone(*m)
 	}
 	with(next)
-	s.byName.Store(&next)
+	x.services.byName.Store(&next)
+	x.services.mu.Unlock()
+	x.advertiseAll()
 }
 
 // Unserve ends all methods; calls that run go on, and are answered.
 func (x *Exchange) Unserve() {
-	x.services.mu.Lock()
-	defer x.services.mu.Unlock()
-	x.services.change(func(m map[string]*service) { clear(m) })
+	x.change(func(m map[string]*service) { clear(m) })
 }
 
 // service returns the method of that name, nil if there is none.
@@ -105,6 +110,14 @@ func (x *Exchange) service(method string) *service {
 // owned. It never waits.
 func (p *Pair) called(ev frame.Events, owned bool) {
 	number := ev.Message
+	if string(ev.Topic) == frame.TopicMethods {
+		for run := ev.Run; len(run) > 0; {
+			var payload []byte
+			payload, run = frame.NextPayload(run)
+			p.advertised(payload)
+		}
+		return
+	}
 	for run := ev.Run; len(run) > 0; number++ {
 		var payload []byte
 		if payload, run = frame.NextPayload(run); !owned {
@@ -128,7 +141,7 @@ func (p *Pair) begin(number ident.Seq, method string, codec uint8, payload []byt
 	switch {
 	case !ok:
 		p.x.forged.Add(1)
-	case s == nil || s.Serves != nil && !s.Serves(p.id):
+	case s == nil || !s.serves(p.id):
 	case len(c.Value) > p.x.cfg.EventMax:
 		refusal = frame.OutcomeTooLarge
 	case p.execute(s, number, c, codec):

@@ -105,6 +105,7 @@ func (x *Exchange) sweep(now time.Time) {
 	}
 	x.questions.prune()
 	x.forget(now)
+	x.advertiseAll() // to whom this node serves what may depend on the leader, and on metadata
 }
 
 // expire is end for a session without a link for too long. It looks and ends under one lock,
@@ -190,6 +191,7 @@ func (x *Exchange) end(p *Pair) {
 func (x *Exchange) dismiss(p *Pair) {
 	x.questions.over(p)
 	x.directory.set(p, nil)
+	p.methods.Store(nil)
 }
 
 // giveUp is end but for the report: it returns how many messages are in doubt. The caller
@@ -256,12 +258,12 @@ func (p *Pair) Opened() bool {
 	return p.opened
 }
 
-// Ready is Opened, and that the groups of the peer are known here if it has any: whatever is
-// published then is for all who subscribed before.
+// Ready is Opened, and that the groups and the methods of the peer are known here if it has any:
+// whatever is published then is for all who subscribed before, and a call finds who serves it.
 func (p *Pair) Ready() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.opened && !p.untold
+	return p.opened && !p.untold && !p.calls.untold
 }
 
 // Drained reports whether every member has acknowledged everything, also one whose link

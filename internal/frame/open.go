@@ -26,15 +26,20 @@ type Open struct {
 	// Calls is the lane of that name; zero at a node that knows no calls.
 	Calls OpenLane
 
+	// Methods announces a message under [TopicMethods] on the lane of calls, before any other
+	// that is new.
+	Methods bool
+
 	// Groups announces a message under [TopicInterests], before any other that is new.
 	Groups bool
 }
 
-// Fields of OPEN. A node that does not know that of Groups, which has no value, loses nothing
-// but time; one that does not know that of Calls is never sent any.
+// Fields of OPEN. A node that does not know those of Groups or Methods, which have no value, loses
+// nothing but time; one that does not know that of Calls is never sent any.
 const (
-	fieldGroups = 2
-	fieldCalls  = 4
+	fieldGroups  = 2
+	fieldCalls   = 4
+	fieldMethods = 6
 )
 
 // OpenLane is what [Open] says about one lane.
@@ -94,6 +99,9 @@ func (o Open) Append(dst []byte) []byte {
 		dst = append(dst, fieldCalls, openLaneSize)
 		dst = o.Calls.append(dst)
 	}
+	if o.Methods {
+		dst = AppendField(dst, fieldMethods, nil)
+	}
 	Seal(dst[start:])
 	return dst
 }
@@ -106,6 +114,8 @@ func decodeOpen(r *reader) (o Open) {
 		switch tag, value := r.field(); tag {
 		case fieldGroups:
 			o.Groups = true
+		case fieldMethods:
+			o.Methods = true
 		case fieldCalls:
 			lane := reader{b: value}
 			o.Calls = lane.openLane(Calls)

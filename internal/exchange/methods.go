@@ -1,0 +1,124 @@
+package exchange
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/glob"
+	"github.com/espial-go/espial/internal/ident"
+)
+
+// Serves reports whether a member has said that it serves a method to this node. It may lag.
+func (x *Exchange) Serves(id ident.NodeID, method string) bool {
+	if id == x.cfg.Self {
+		s := x.service(method)
+		return s != nil && s.serves(id)
+	}
+	p := x.Member(id)
+	if p == nil {
+		return false
+	}
+	list := p.methods.Load()
+	if list == nil {
+		return false
+	}
+	_, found := slices.BinarySearchFunc(*list, method, func(m frame.Method, name string) int {
+		return strings.Compare(m.Name, name)
+	})
+	return found
+}
+
+// Methods returns what a member has said that it serves to this node, by name.
+func (x *Exchange) Methods(id ident.NodeID) []frame.Method {
+	if id == x.cfg.Self {
+		return x.offer(id)
+	}
+	if p := x.Member(id); p != nil {
+		if list := p.methods.Load(); list != nil {
+			return *list
+		}
+	}
+	return nil
+}
+
+// offer returns what this node serves to a member, by name.
+func (x *Exchange) offer(id ident.NodeID) (list []frame.Method) {
+	m := x.services.byName.Load()
+	if m == nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(*m)) {
+		if s := (*m)[name]; s.serves(id) {
+			about := s.About
+			about.Name = name
+			list = append(list, about)
+		}
+	}
+	return list
+}
+
+// serves reports whether a member may call the method.
+func (s *service) serves(id ident.NodeID) bool { return s.Serves == nil || s.Serves(id) }
+
+// advertiseAll tells each member what this node serves to it, if that has changed. The caller
+// holds no lock of a pair.
+func (x *Exchange) advertiseAll() {
+	if x.services.byName.Load() == nil {
+		return // there has never been a method
+	}
+	for _, p := range x.all() {
+		p.advertise(false)
+	}
+}
+
+// advertise tells the peer what this node serves to it, if that has changed since it was told, or
+// it is told anew. What has no room in the list is left out.
+func (p *Pair) advertise(anew bool) {
+	if p == p.x.self {
+		return
+	}
+	p.x.advertising.Lock() // or an older list could replace a newer one
+	defer p.x.advertising.Unlock()
+	var list []byte
+	for _, m := range p.x.offer(p.id) {
+		if longer := m.Append(list); len(longer) <= frame.MethodsMax {
+			list = longer
+		}
+	}
+	p.mu.Lock()
+	d := &p.calls
+	if anew {
+		d.told = nil
+	}
+	changed := !bytes.Equal(d.told, list)
+	if changed {
+		d.told, d.telling = list, true
+	}
+	p.mu.Unlock()
+	if changed {
+		p.wake()
+	}
+}
+
+// advertised takes what the peer serves. What is malformed is left out.
+func (p *Pair) advertised(payload []byte) {
+	list, ok := frame.DecodeMethods(payload)
+	if !ok {
+		p.x.forged.Add(1)
+		return
+	}
+	list = slices.DeleteFunc(list, func(m frame.Method) bool { return glob.CheckTopic(m.Name) != nil })
+	slices.SortFunc(list, func(a, b frame.Method) int { return strings.Compare(a.Name, b.Name) })
+	list = slices.CompactFunc(list, func(a, b frame.Method) bool { return a.Name == b.Name })
+	p.methods.Store(&list)
+	p.mu.Lock()
+	awaited := p.calls.untold
+	p.calls.untold = false
+	p.mu.Unlock()
+	if awaited && p.x.cfg.Opened != nil {
+		p.x.cfg.Opened()
+	}
+}
