@@ -12,7 +12,7 @@ type MethodInfo struct {
 	Method      string   `json:"method"`                // its name
 	Member      Sender   `json:"member"`                // who serves it
 	Codec       codec.ID `json:"codec"`                 // of the results
-	Argument    string   `json:"argument,omitempty"`    // the types, as the member calls them; empty for bytes
+	Argument    string   `json:"argument,omitempty"`    // the types by their names there; none for bytes
 	Result      string   `json:"result,omitempty"`      // likewise
 	Description string   `json:"description,omitempty"` // see [Describe]
 }
