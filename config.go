@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/espial-go/espial/codec"
+	"github.com/espial-go/espial/internal/core"
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/glob"
 	"github.com/espial-go/espial/internal/session"
@@ -91,6 +92,16 @@ type Config struct {
 	// SuspectAfter; at least twice.
 	RemoveAfter time.Duration
 
+	// MaxPeers is how many links the node keeps at most, 2 to 1024. A cluster with more members
+	// than that, or with more than 64, is a partial mesh: nodes keep links with some, and the
+	// others are reached by way of those. Links for direct events and calls are not counted.
+	// Default 0: no limit but 1024.
+	MaxPeers int
+
+	// MinPeers is how many links the node looks for in a partial mesh, where its place there
+	// gives it fewer. Default 3, or MaxPeers if that is less; at most MaxPeers.
+	MinPeers int
+
 	// EventMax bounds the payload of one event, in bytes. Default 1 MiB, at most
 	// 64 MiB. It holds for what this node sends and for what it accepts.
 	EventMax int
@@ -143,6 +154,7 @@ const (
 	seedsMax        = 256
 	suspectAfterMin = 100 * time.Millisecond
 	defaultPort     = 27272
+	peersMax        = core.PeersMax
 )
 
 // withDefaults returns a copy with every zero field set, or a [ConfigError] that
@@ -165,6 +177,12 @@ func (c Config) withDefaults(hostname string) (Config, error) {
 	}
 	if c.RemoveAfter == 0 {
 		c.RemoveAfter = 3 * c.SuspectAfter
+	}
+	if c.MinPeers == 0 {
+		c.MinPeers = core.MinPeersDefault
+		if c.MaxPeers > 0 {
+			c.MinPeers = min(c.MinPeers, c.MaxPeers)
+		}
 	}
 	if c.EventMax == 0 {
 		c.EventMax = session.EventMaxDefault
@@ -201,6 +219,9 @@ func (c Config) check() error {
 		return outOfRange("EventMax", "is %d, must be between 1 and %d bytes",
 			c.EventMax, session.EventMaxMost)
 	}
+	if err := c.checkPeers(); err != nil {
+		return err
+	}
 	if err := c.Multicast.check(); err != nil {
 		return err
 	}
@@ -211,6 +232,24 @@ func (c Config) check() error {
 		return err
 	}
 	return checkMetadata(c.Metadata)
+}
+
+// checkPeers holds the limits of the number of links.
+func (c Config) checkPeers() error {
+	most := c.MaxPeers
+	if most == 0 {
+		most = peersMax
+	}
+	switch {
+	case c.MaxPeers == 1:
+		return outOfRange("MaxPeers", "is 1, must be at least 2: a node with one link connects nobody")
+	case c.MaxPeers < 0 || c.MaxPeers > peersMax:
+		return outOfRange("MaxPeers", "is %d, must be between 2 and %d, or 0 for no limit",
+			c.MaxPeers, peersMax)
+	case c.MinPeers < 0 || c.MinPeers > most:
+		return outOfRange("MinPeers", "is %d, must be between 1 and %d (MaxPeers)", c.MinPeers, most)
+	}
+	return nil
 }
 
 func (m Multicast) check() error {
@@ -237,16 +276,24 @@ func unusable(field string, err error) error {
 // for a node that is down.
 func checkSeeds(seeds []string) error {
 	for _, s := range seeds {
-		host, port, err := net.SplitHostPort(s)
-		if err == nil && host == "" {
-			err = errors.New("no host")
-		}
-		if n, perr := strconv.ParseUint(port, 10, 16); err == nil && (perr != nil || n == 0) {
-			err = errors.New("no port between 1 and 65535")
-		}
-		if err != nil {
+		if err := checkAddr(s); err != nil {
 			return outOfRange("Seeds", "%q is no host:port: %v", s, err)
 		}
+	}
+	return nil
+}
+
+// checkAddr refuses what is no host:port.
+func checkAddr(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	if host == "" {
+		return errors.New("no host")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return errors.New("no port between 1 and 65535")
 	}
 	return nil
 }

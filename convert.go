@@ -24,6 +24,7 @@ const reservedReason = "the name is reserved for espial"
 
 var (
 	errGroups  = errors.New("espial: more than 64 groups at this node, or 16 KiB of their names and patterns")
+	errPeers   = errors.New("espial: AddPeer has 256 addresses and takes no more")
 	errTargets = errors.New("espial: Publish takes one target at most")
 	errCodec   = errors.New("this node does not know the codec; Config.Codecs has those that it should")
 )
@@ -75,6 +76,8 @@ func (n *Node) public(err error) error {
 		return ErrNoMember
 	case errors.Is(err, exchange.ErrTooManyGroups):
 		return errGroups
+	case errors.Is(err, engine.ErrPins):
+		return errPeers
 	case errors.Is(err, exchange.ErrClosed), errors.Is(err, engine.ErrClosed),
 		errors.Is(err, mailbox.ErrClosed):
 		return ErrClosed

@@ -14,6 +14,7 @@ import (
 	"github.com/espial-go/espial/internal/control"
 	"github.com/espial-go/espial/internal/disk"
 	"github.com/espial-go/espial/internal/engine"
+	"github.com/espial-go/espial/internal/ident"
 )
 
 // Version is the version of this library.
@@ -93,6 +94,22 @@ func (n *Node) Peers() iter.Seq[Peer] {
 			}
 		}
 	}
+}
+
+// AddPeer keeps a link with one node for as long as it is a member, in a partial mesh
+// ([Config.MaxPeers]) too, where both ends have room: it goes before every link but two, which
+// hold the mesh together. peer is the node's ID, or an address (host:port) of it, at which this
+// node then tries to find it for its life, as at [Config.Seeds]; at most 256 of those. AddPeer
+// does not wait for the link: [PeerAdded] tells of it. It returns [ErrClosed], ctx's error, or one
+// that says what is wrong with peer.
+func (n *Node) AddPeer(ctx context.Context, peer string) error {
+	if id, err := ParseNodeID(peer); err == nil {
+		return n.public(n.eng.Pin(ctx, ident.NodeID(id)))
+	}
+	if err := checkAddr(peer); err != nil {
+		return fmt.Errorf("espial: peer %q is neither a node ID nor host:port: %w", peer, err)
+	}
+	return n.public(n.eng.PinAddr(ctx, peer))
 }
 
 // Changes yields [Listening] first, the present members, each as [AddedNode], and the

@@ -148,8 +148,9 @@ func (n *Node) assemble(key *ident.Key, ln net.Listener, host string, sys env) e
 	ec := engine.Config{
 		Key: key, Cluster: c.Cluster, Name: c.Name, Host: host, Meta: c.Metadata, Seeds: c.Seeds,
 		Ineligible: c.Ineligible, RequireAES: c.RequireAES, SuspectAfter: c.SuspectAfter,
-		RemoveAfter: c.RemoveAfter, EventMax: c.EventMax, Listener: ln,
-		Addrs: addrs, Readdress: advertised, Dial: sys.dial,
+		RemoveAfter: c.RemoveAfter, MinPeers: c.MinPeers, MaxPeers: c.MaxPeers, EventMax: c.EventMax,
+		Listener: ln,
+		Addrs:    addrs, Readdress: advertised, Dial: sys.dial,
 		Beacons: beacons, Judge: judge(c.Admit), Mode: c.Election.m, Awake: sys.awake,
 		Listening: listening(), Logger: c.Logger,
 	}

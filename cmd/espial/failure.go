@@ -91,6 +91,7 @@ func withFlags(text string) string {
 		"Multicast.Interface", "--multicast-interface",
 		"turn Multicast.Off on and name Seeds", "say --discover none and name others with --join",
 		" (Config.EventMax)", "",
+		" (MaxPeers)", " (--max-peers)",
 	).Replace(text)
 }
 

@@ -52,6 +52,7 @@ type nodeFlags struct {
 	cluster, name              string
 	listen, advertise, keyFile string
 	join, discover, meta       []string
+	minPeers, maxPeers         int
 	ineligible                 bool
 	quorum                     int
 	stateDir                   string
@@ -72,6 +73,11 @@ func (f *nodeFlags) network(fs *pflag.FlagSet) {
 	fs.StringVar(&f.keyFile, "key-file", "",
 		"the node's identity: a private key as PEM in `FILE` of mode 0600, from\n"+
 			"openssl genpkey -algorithm ed25519 (default a new key at each start)")
+	fs.IntVar(&f.maxPeers, "max-peers", 0,
+		"keep links with `N` members at most, 2 or more; others are\n"+
+			"reached by way of those (default no limit)")
+	fs.IntVar(&f.minPeers, "min-peers", 0,
+		"look for `N` links where not every member has one with every other (default 3)")
 	fs.StringVar(&f.group, "multicast-group", "", "multicast `GROUP:PORT` (default 239.255.77.82:27272)")
 	fs.StringVar(&f.iface, "multicast-interface", "",
 		"multicast on this `INTERFACE` only (default every suitable one)")
@@ -117,7 +123,7 @@ func (f *nodeFlags) config(warnings io.Writer) (espial.Config, error) {
 	c := espial.Config{
 		Cluster: f.cluster, Name: f.name, Listen: f.listen, Advertise: f.advertise,
 		Seeds: f.join, KeyFile: f.keyFile, Metadata: metadata, Ineligible: f.ineligible,
-		StateDir: f.stateDir,
+		StateDir: f.stateDir, MinPeers: f.minPeers, MaxPeers: f.maxPeers,
 		Multicast: espial.Multicast{
 			Off: !multicast, Group: f.group, Interface: f.iface, NoLoopback: !f.loopback, TTL: f.ttl,
 		},
@@ -157,6 +163,10 @@ func flagOf(field string) string {
 	switch field {
 	case "Seeds":
 		return "--join"
+	case "MinPeers":
+		return "--min-peers"
+	case "MaxPeers":
+		return "--max-peers"
 	case "KeyFile":
 		return "--key-file"
 	case "StateDir":

@@ -14,6 +14,13 @@ import (
 	"github.com/espial-go/espial/internal/overlay"
 )
 
+// Defaults and limits of [Config].
+const (
+	MinPeersDefault = overlay.MinPeersDefault
+	PeersMax        = overlay.LinksMax
+	PinsMax         = 256 // addresses that [Core.PinAddr] takes, besides [Config.Seeds]
+)
+
 // Config holds what a [Core] is made of.
 type Config struct {
 	// Self is this node's ID.
@@ -144,6 +151,7 @@ func (c *Core) DialDone(now time.Time, number uint64, o dial.Outcome) {
 		return
 	}
 	c.dials.Done(now, number, o)
+	c.answered(d.Addr, o)
 	if !d.Pin.IsZero() && o.Kind != dial.OK && o.Kind != dial.Duplicate {
 		c.mesh.keeper.Failed(now, d.Pin)
 	}

@@ -19,10 +19,11 @@ type mesh struct {
 	edits   map[ident.NodeID]*overlay.Member // of the view since then; nil for who is gone
 	stale   bool                             // who is listed, or could be, has changed
 	partial bool
-	watched []ident.NodeID        // in a partial mesh, sorted
-	sought  map[ident.NodeID]bool // members that are to be dialled, without a link yet
-	proven  []*link               // of members that others proved while they were on trial
-	news    []member.Announce     // to be passed on together
+	watched []ident.NodeID          // in a partial mesh, sorted
+	sought  map[ident.NodeID]bool   // members that are to be dialled, without a link yet
+	pins    map[string]ident.NodeID // who answered at the addresses of PinAddr; zero before that
+	proven  []*link                 // of members that others proved while they were on trial
+	news    []member.Announce       // to be passed on together
 }
 
 func newMesh(c Config, self frame.Record) mesh {
@@ -31,6 +32,7 @@ func newMesh(c Config, self frame.Record) mesh {
 		view:   overlay.NewView([]overlay.Member{seat(self)}),
 		edits:  map[ident.NodeID]*overlay.Member{},
 		sought: map[ident.NodeID]bool{},
+		pins:   map[string]ident.NodeID{},
 	}
 	m.keeper.Still(true)
 	m.keeper.View(m.view)
@@ -40,20 +42,6 @@ func newMesh(c Config, self frame.Record) mesh {
 // seat is what the overlay knows of a member by its record.
 func seat(r frame.Record) overlay.Member {
 	return overlay.Member{ID: r.ID, Rings: r.Rings, Links: r.Links}
-}
-
-// Pin wants a link with a node, which the user named, for as long as it is a member.
-func (c *Core) Pin(now time.Time, id ident.NodeID) {
-	c.enter(now)
-	c.mesh.keeper.Pin(id)
-	c.settle(now)
-}
-
-// Unpin takes Pin back.
-func (c *Core) Unpin(now time.Time, id ident.NodeID) {
-	c.enter(now)
-	c.mesh.keeper.Unpin(id)
-	c.settle(now)
 }
 
 // seated takes note that a member was listed or has another record.

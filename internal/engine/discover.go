@@ -158,6 +158,25 @@ func (e *Engine) SetMeta(ctx context.Context, meta map[string]string) error {
 	return order(ctx, e, func(now time.Time) error { return e.core.SetMeta(now, meta) })
 }
 
+// Pin wants a link with a node for as long as it is a member.
+func (e *Engine) Pin(ctx context.Context, id ident.NodeID) error {
+	return order(ctx, e, func(now time.Time) error {
+		e.core.Pin(now, id)
+		return nil
+	})
+}
+
+// PinAddr tries an address for life and wants a link with who answers there. It returns
+// [ErrPins] if there are too many of them.
+func (e *Engine) PinAddr(ctx context.Context, addr string) error {
+	return order(ctx, e, func(now time.Time) error {
+		if !e.core.PinAddr(now, addr) {
+			return ErrPins
+		}
+		return nil
+	})
+}
+
 // drainInterval is how often Drain looks.
 const drainInterval = 5 * time.Millisecond
 

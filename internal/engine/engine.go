@@ -38,6 +38,9 @@ import (
 // ErrClosed reports that the engine ended.
 var ErrClosed = errors.New("engine: closed")
 
+// ErrPins reports more addresses than [Engine.PinAddr] takes.
+var ErrPins = fmt.Errorf("engine: more than %d addresses", core.PinsMax)
+
 // Config holds what a node is made of. All of it is checked before.
 type Config struct {
 	Key     *ident.Key
@@ -51,6 +54,8 @@ type Config struct {
 	RequireAES   bool
 	SuspectAfter time.Duration
 	RemoveAfter  time.Duration
+	MinPeers     int // see core.Config
+	MaxPeers     int
 	EventMax     int
 
 	// Listener takes links; the engine closes it.
@@ -193,7 +198,8 @@ func New(cfg Config) (*Engine, error) {
 		Self: cfg.Key.ID(), Record: e.record(),
 		Sign:         func(r *frame.Record) error { return r.Sign(cfg.Key.Sign) },
 		Vouch:        func(s *frame.Suspicion) error { return s.Sign(cfg.Key.Sign) },
-		SuspectAfter: cfg.SuspectAfter, RemoveAfter: cfg.RemoveAfter, Seeds: cfg.Seeds, Rand: newRand(),
+		SuspectAfter: cfg.SuspectAfter, RemoveAfter: cfg.RemoveAfter,
+		MinPeers: cfg.MinPeers, MaxPeers: cfg.MaxPeers, Seeds: cfg.Seeds, Rand: newRand(),
 	})
 	if err != nil {
 		return nil, err

@@ -1,0 +1,83 @@
+package core
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/espial-go/espial/internal/dial"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/member"
+)
+
+// Pin wants a link with a node, which the user named, for as long as it is a member.
+func (c *Core) Pin(now time.Time, id ident.NodeID) {
+	c.enter(now)
+	c.mesh.keeper.Pin(id)
+	c.settle(now)
+}
+
+// Unpin takes Pin back.
+func (c *Core) Unpin(now time.Time, id ident.NodeID) {
+	c.enter(now)
+	c.mesh.keeper.Unpin(id)
+	c.settle(now)
+}
+
+// PinAddr tries an address (host:port) that the user named for life, as those of
+// [Config.Seeds], and wants a link with whoever answers there last. It reports whether it
+// has room for the address: there are at most [PinsMax].
+func (c *Core) PinAddr(now time.Time, addr string) bool {
+	c.enter(now)
+	defer c.settle(now)
+	if addr = place(addr); !isNumeric(addr) {
+		addr = strings.ToLower(addr)
+	}
+	if _, known := c.mesh.pins[addr]; known {
+		return true
+	}
+	if len(c.mesh.pins) >= PinsMax {
+		return false
+	}
+	c.mesh.pins[addr] = ident.NodeID{}
+	c.dials.Found(now, dial.Candidate{Addr: addr, Source: dial.Seed})
+	// In a partial mesh a member is not dialled for being named.
+	ms := c.table.Members()
+	at := func(m member.Member) bool { return slices.Contains(c.addrs(m.Record.ID), addr) }
+	if i := slices.IndexFunc(ms, at); i >= 0 {
+		c.pinned(addr, ms[i].Record.ID)
+	}
+	return true
+}
+
+// answered pins who answered at an address of PinAddr.
+func (c *Core) answered(addr string, o dial.Outcome) {
+	switch o.Kind {
+	case dial.OK, dial.Duplicate, dial.Full:
+		c.pinned(addr, o.ID)
+	default:
+	}
+}
+
+// pinned pins who is to be found at an address of PinAddr, in place of who was before.
+func (c *Core) pinned(addr string, id ident.NodeID) {
+	last, named := c.mesh.pins[addr]
+	if !named || id.IsZero() || id == last {
+		return
+	}
+	c.mesh.pins[addr] = id
+	c.mesh.keeper.Pin(id)
+	for _, other := range c.mesh.pins {
+		if other == last {
+			return // at another address, or nobody
+		}
+	}
+	c.mesh.keeper.Unpin(last)
+}
+
+// isNumeric reports whether an address has an IP, and no name.
+func isNumeric(addr string) bool {
+	_, err := netip.ParseAddrPort(addr)
+	return err == nil
+}
