@@ -237,9 +237,14 @@ func (e *Election) word() Claim {
 	return c
 }
 
-// ended reports whether another member is known to have ended its reign r.
+// ended reports whether another member is known to have ended its reign r for nobody. One
+// that follows somebody else now says so itself.
 func (e *Election) ended(r Reign) bool {
-	return r.Leader != e.self && e.view.has(r) && e.view.over(r)
+	if r.Leader == e.self || !e.view.has(r) {
+		return false
+	}
+	v := e.view.index[r.Leader]
+	return r.Term <= v.ended || e.view.over(r) && v.word.Reign.Leader.IsZero() && !v.word.Waiting
 }
 
 // speak tells all what is new in what this node says.

@@ -65,6 +65,7 @@ type Election struct {
 
 	vacant  time.Time // since when there is nobody to follow; zero if there is
 	patient bool      // a leader is expected that is not listed yet
+	freed   time.Time // when one was expected last, since the vacancy
 	calling bool
 
 	asked   request   // the last one

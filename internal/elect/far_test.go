@@ -69,3 +69,21 @@ func TestFar(t *testing.T) {
 			view("a1 m2 x3-").to(9000).want("")
 	})
 }
+
+func TestPatience(t *testing.T) {
+	t.Run("who only hears that somebody waits does not say that it waits", func(t *testing.T) {
+		s := newScript(t, "a1 m2 y3 z4").says('a', 'a', 1, 5).to(3000).view("m2 y3 z4").claims('y', elect.Claim{Waiting: true})
+		s.want("leader", "0 say to all: a 5", "3000 say to all: nobody 5").to(5999)
+		s.want("", "4000 say to y: nobody 5 again", "5000 say to y: nobody 5 again")
+		s.to(6000).want("say", "6000 leader m 6 elected", "6000 promoted 6")
+	})
+	t.Run("who sees that somebody follows a stranger does", func(t *testing.T) {
+		s := newScript(t, "a1 m2 y3 z4").says('a', 'a', 1, 5).to(3000).view("m2 y3 z4").says('y', 'x', 1, 5)
+		s.want("leader", "0 say to all: a 5", "3000 say to all: nobody 5", "3000 say to all: nobody 5 waiting")
+	})
+	t.Run("when nobody is expected any more the turns begin", func(t *testing.T) {
+		s := newScript(t, "a1 y2 m3 z4").says('a', 'a', 1, 5).to(3000).view("y2 m3 z4").claims('z', elect.Claim{Waiting: true})
+		s.to(4000).claims('z', elect.Claim{}).to(4099).want("say", "0 leader a 5 joined", "3000 leader nobody 5 gone")
+		s.to(4100).want("say", "4100 leader m 6 elected", "4100 promoted 6")
+	})
+}

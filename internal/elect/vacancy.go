@@ -1,9 +1,6 @@
 package elect
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // watch keeps account of whether there is somebody to follow. One that cannot be followed
 // yet, for its term, counts: it will raise it.
@@ -17,9 +14,20 @@ func (e *Election) watch(now time.Time, known bool) {
 	if !e.me().able() {
 		e.calling = false
 	}
-	e.patient = !e.vacant.IsZero() && slices.ContainsFunc(e.view.voters, func(v *voter) bool {
-		return e.foreign(v) && now.Before(v.since.Add(Patience))
-	})
+	e.patient = false
+	if e.vacant.IsZero() {
+		e.freed = time.Time{}
+		return
+	}
+	for _, v := range e.view.voters {
+		if !now.Before(v.since.Add(Patience)) || !e.foreign(v) {
+			continue
+		}
+		e.freed = now
+		// Who only hears that somebody waits does not say it again: two who wait for each
+		// other would wait for nobody.
+		e.patient = e.patient || e.astray(v)
+	}
 }
 
 // turnDue returns when this node must call or, if it has called or is the first in rank,
@@ -62,6 +70,7 @@ func (e *Election) ready() time.Time {
 			at = earlier(at, later(v.called, e.vacant)) // v has waited already
 		}
 	}
+	at = later(at, e.freed) // or all whose turn it was meanwhile would act at once
 	for _, v := range e.view.voters {
 		if e.foreign(v) {
 			at = later(at, v.since.Add(Patience))
@@ -70,18 +79,20 @@ func (e *Election) ready() time.Time {
 	return at
 }
 
-// foreign reports whether v is of a side whose leader is no member here: it follows one
-// that is not the one that this node has lost, or waits for one, or did so under a term
-// that is new here. To a node that never followed anybody every term is new, and says
-// nothing. Who calls has given up waiting.
+// foreign reports whether v is of a side whose leader is no member here, or says that it
+// waits for one. Who calls has given up waiting.
 func (e *Election) foreign(v *voter) bool {
+	return v.heard && !v.word.Calling && !e.view.has(v.word.Reign) && (v.word.Waiting || e.astray(v))
+}
+
+// astray reports whether v follows a leader that is not the one that this node has lost, or
+// has followed one under a term that is new here. To a node that never followed anybody
+// every term is new, and says nothing.
+func (e *Election) astray(v *voter) bool {
 	c := v.word
-	if !v.heard || c.Calling || e.view.has(c.Reign) {
-		return false
-	}
 	other := !c.Reign.Leader.IsZero() && c.Reign.Leader != e.held.Leader
 	missed := !e.held.Leader.IsZero() && c.Last > e.held.Term
-	return other || c.Waiting || missed
+	return other || missed
 }
 
 // earlier returns the first of two moments.
