@@ -62,6 +62,7 @@ type Council struct {
 	index     map[ident.NodeID]*peer
 	elections []*election // by name
 	clock     clock
+	voters    []ident.NodeID // see Voters
 	leaving   bool
 	actions   []Action
 }
@@ -193,6 +194,7 @@ func (c *Council) update(now time.Time, e *election) {
 	}
 	e.machine.view(now, members, foreign)
 	e.machine.setEligible(now, e.eligible(c.me))
+	c.count()
 }
 
 // eligible reports whether this node may lead: both its record and its program say so.
@@ -271,6 +273,7 @@ func (c *Council) SetEligible(now time.Time, name string, eligible bool) {
 	if e, err := c.election(name); err == nil {
 		e.willing = eligible
 		e.machine.setEligible(now, e.eligible(c.me))
+		c.count()
 		c.collect(e)
 	}
 }

@@ -186,8 +186,8 @@ func (e *Engine) current(h *handler) bool {
 	return false
 }
 
-// vote carries out what the council decided.
-func (e *Engine) vote() {
+// vote carries out what the council decided, and reports whether core heard of it.
+func (e *Engine) vote() (more bool) {
 	acts := e.council.Take()
 	e.keepFirst(acts)
 	e.publishReigns(acts)
@@ -199,6 +199,27 @@ func (e *Engine) vote() {
 			e.reportElection(a)
 		}
 	}
+	return e.pinVoters()
+}
+
+// pinVoters keeps links with the members that vote with this node, however large the
+// cluster is, and reports whether there are others than before.
+func (e *Engine) pinVoters() (changed bool) {
+	voters := e.council.Voters()
+	if slices.Equal(voters, e.pinned) {
+		return false
+	}
+	now := time.Now()
+	for _, id := range e.pinned {
+		if _, still := slices.BinarySearchFunc(voters, id, ident.NodeID.Compare); !still {
+			e.core.Unpin(now, id)
+		}
+	}
+	for _, id := range voters {
+		e.core.Pin(now, id)
+	}
+	e.pinned = voters
+	return true
 }
 
 // sendElection sends a frame of an election to one member or to all that are linked.

@@ -146,6 +146,7 @@ type Engine struct {
 	beacons *beacon.Finder
 	links   map[core.LinkID]*peerLink
 	refused map[ident.NodeID]core.Rejection // by others, at most refusedMax
+	pinned  []ident.NodeID                  // who votes with this node
 	leaving bool
 	diskErr error // why marks of elections cannot be written, nil if they can
 

@@ -115,8 +115,17 @@ func (e *Engine) goodbye(now time.Time) {
 	e.core.Close(now)
 }
 
-// turn carries out what core decided.
+// turn carries out what core and the council decided.
 func (e *Engine) turn(ctx context.Context) {
+	e.obey(ctx)
+	for e.vote() {
+		e.obey(ctx)
+	}
+	e.updatePaths()
+}
+
+// obey carries out what core decided.
+func (e *Engine) obey(ctx context.Context) {
 	for _, a := range e.core.Take() {
 		switch a := a.(type) {
 		case core.Send:
@@ -133,8 +142,6 @@ func (e *Engine) turn(ctx context.Context) {
 			e.show(a)
 		}
 	}
-	e.vote()
-	e.updatePaths()
 }
 
 // send queues a control frame. A link whose queue is full is closed: its peer does not
