@@ -2,6 +2,7 @@ package espial
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -29,6 +30,37 @@ type Answer[R any] struct {
 	Value R        // the result; zero beside an error
 	Err   error    // why there is none
 	Codec codec.ID // of the result
+}
+
+// MarshalJSON returns the stable shape that the command espial call prints: bytes that are JSON stand
+// as they are, others as value_base64.
+func (a Answer[R]) MarshalJSON() ([]byte, error) {
+	shape := struct {
+		From   Sender          `json:"from"`
+		Codec  *codec.ID       `json:"codec,omitempty"`
+		Value  json.RawMessage `json:"value,omitempty"`
+		Base64 *[]byte         `json:"value_base64,omitempty"`
+		Error  string          `json:"error,omitempty"`
+	}{From: a.From}
+	if a.Err != nil {
+		shape.Error = a.Err.Error()
+		return json.Marshal(shape)
+	}
+	shape.Codec = &a.Codec
+	data, raw := any(a.Value).([]byte)
+	switch {
+	case !raw:
+		var err error
+		if data, err = json.Marshal(a.Value); err != nil {
+			return nil, err
+		}
+		shape.Value = data
+	case a.Codec <= codec.JSON && json.Valid(data):
+		shape.Value = data
+	default:
+		shape.Base64 = &data
+	}
+	return json.Marshal(shape)
 }
 
 // Call calls a method with data at one of the members that to means and that serve the method,

@@ -56,6 +56,12 @@ func (n *Node) serveControl(ctx context.Context) {
 //	sub {pattern,count,group,replay}
 //	                          null once events are collected, then each Event, until there were
 //	                          count of them; 0 means until the client goes
+//	call {method,data,codec,to,gather,timeout_ms}
+//	                          each Answer, of one member unless gather is set
+//	serve {method,to,max,about}
+//	                          null once the method is served, then each call {call,from,codec,data}
+//	                          and the end of those that are given up {call,stop}, until the client goes
+//	answer {call,data,error}  nothing; the answer to a call
 type controller struct{ n *Node }
 
 // Handle implements [control.Handler].
@@ -67,14 +73,8 @@ func (c controller) Handle(ctx context.Context, r control.Request, send func(any
 		})
 	case "status":
 		return send(c.n.Status())
-	case "members":
-		return sendAll(send, c.n.Members())
-	case "peers":
-		return sendAll(send, c.n.Peers())
-	case "topics":
-		return sendAll(send, c.n.Topics())
-	case "methods":
-		return sendAll(send, c.n.Methods())
+	case "members", "peers", "topics", "methods":
+		return c.list(r.Verb, send)
 	case "changes":
 		if err := sendAll(send, c.n.Changes(ctx)); err != nil {
 			return err
@@ -90,9 +90,29 @@ func (c controller) Handle(ctx context.Context, r control.Request, send func(any
 		return c.pub(ctx, r.Args)
 	case "sub":
 		return c.sub(ctx, r.Args, send)
+	case "call":
+		return c.call(ctx, r.Args, send)
+	case "serve":
+		return c.serve(ctx, r.Args, send)
+	case "answer":
+		return c.answer(r.Args)
 	}
 	return &control.Error{
 		Code: control.CodeVerb, Text: "the node does not know " + r.Verb + "; it has version " + Version,
+	}
+}
+
+// list sends what there is of one kind.
+func (c controller) list(verb string, send func(any) error) error {
+	switch verb {
+	case "members":
+		return sendAll(send, c.n.Members())
+	case "peers":
+		return sendAll(send, c.n.Peers())
+	case "topics":
+		return sendAll(send, c.n.Topics())
+	default:
+		return sendAll(send, c.n.Methods())
 	}
 }
 
@@ -253,10 +273,13 @@ func coded(err error) error {
 	code := control.CodeFailed
 	_, topic := errors.AsType[*TopicError](err)
 	_, target := errors.AsType[*TargetError](err)
+	method, named := errors.AsType[*MethodError](err)
 	_, undelivered := errors.AsType[*UndeliveredError](err)
 	switch {
 	case topic:
 		code = "topic"
+	case named && method.Member == (Sender{}):
+		code = "method"
 	case target:
 		code = "target"
 	case undelivered:

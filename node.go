@@ -31,6 +31,7 @@ type Node struct {
 	store   *disk.Store // nil without Config.StateDir
 
 	panics atomic.Uint64 // of handlers
+	booths booths
 
 	topic atomic.Pointer[string] // the last one that was checked: events come in droves
 	turn  atomic.Uint64          // of [Target.One]

@@ -149,7 +149,7 @@ func readable(event json.RawMessage) json.RawMessage {
 	if err != nil {
 		return event // data_base64 tells no less
 	}
-	return withData(event, data)
+	return withJSON(event, "data", data)
 }
 
 // toJSON returns the value of a payload as JSON.
@@ -188,9 +188,9 @@ func endless(v any) bool {
 	return false
 }
 
-// withData returns an event with data in the place of data_base64, and everything else as
-// it was.
-func withData(event json.RawMessage, data []byte) json.RawMessage {
+// withJSON returns an event, or an answer, with data as a field in the place of that field in
+// base64, and everything else as it was.
+func withJSON(event json.RawMessage, field string, data []byte) json.RawMessage {
 	dec := json.NewDecoder(bytes.NewReader(event))
 	if _, err := dec.Token(); err != nil { // the brace
 		return event
@@ -202,8 +202,8 @@ func withData(event json.RawMessage, data []byte) json.RawMessage {
 		if err != nil || dec.Decode(&value) != nil {
 			return event
 		}
-		if key == "data_base64" {
-			key, value = "data", data
+		if key == field+"_base64" {
+			key, value = field, data
 		}
 		if len(out) > 1 {
 			out = append(out, ',')

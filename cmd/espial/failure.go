@@ -60,12 +60,15 @@ func asFailure(err error) *failure {
 	if _, ok := errors.AsType[*espial.TargetError](err); ok {
 		return &failure{codeUsage, text}
 	}
+	if e, ok := errors.AsType[*espial.MethodError](err); ok && e.Member == (espial.Sender{}) {
+		return &failure{codeUsage, text}
+	}
 	if e, ok := errors.AsType[*espial.RejectedError](err); ok { // also where a deadline came with it
 		return &failure{codeRefused, strings.TrimPrefix(e.Error(), "espial: ")}
 	}
 	if e, ok := errors.AsType[*control.Error](err); ok {
 		code := codeNo
-		if e.Code == codeTopic || e.Code == codeTarget {
+		if e.Code == codeTopic || e.Code == codeTarget || e.Code == codeMethod {
 			code = codeUsage
 		}
 		return &failure{code, strings.TrimPrefix(e.Text, "espial: ")}
@@ -77,11 +80,12 @@ func asFailure(err error) *failure {
 	return &failure{codeNo, text}
 }
 
-// Codes that a node answers for a malformed or reserved topic, a malformed target and too
-// much data.
+// Codes that a node answers for a malformed or reserved topic, a malformed target, a method that
+// cannot be called or served and too much data.
 const (
 	codeTopic    = "topic"
 	codeTarget   = "target"
+	codeMethod   = "method"
 	codeTooLarge = "too_large"
 )
 
