@@ -34,6 +34,9 @@ type Dial struct {
 	Addr   string       // host:port
 	Pin    ident.NodeID // who must answer there; zero for whoever does
 	Source dial.Source  // who named the address first
+
+	// OnDemand asks for a link on demand, as the HELLO has to say.
+	OnDemand bool
 }
 
 // View is the list of members, given out whenever it changed. Its slice is never

@@ -21,7 +21,9 @@ func (c *Core) settle(now time.Time) {
 	c.passOn()
 	if at, due := c.dials.Next(); due && !at.After(now) && !c.leaving {
 		for _, s := range c.dials.Tick(now) {
-			d := Dial{Number: s.Number, Addr: s.Addr, Pin: s.ID, Source: s.Source}
+			d := Dial{
+				Number: s.Number, Addr: s.Addr, Pin: s.ID, Source: s.Source, OnDemand: c.demand.asked[s.ID],
+			}
 			c.flights[s.Number] = d
 			c.act(d)
 		}
@@ -133,6 +135,7 @@ func (c *Core) redial(now time.Time, id ident.NodeID) {
 		return
 	}
 	c.mesh.sought[id] = true
+	c.preempt(id)
 	c.dials.Seek(now, id, c.addrs(id), true)
 }
 
@@ -167,9 +170,9 @@ func (c *Core) tell(except ident.NodeID, f frame.Frame) {
 	}
 }
 
-// sendTo sends a frame to a peer, if it is linked.
+// sendTo sends a frame to a peer, if it is linked, or over a link on demand.
 func (c *Core) sendTo(id ident.NodeID, f frame.Frame) {
-	if l := c.peers[id]; l != nil {
+	if l := c.linkWith(id); l != nil {
 		c.send(l, f)
 	}
 }

@@ -119,4 +119,5 @@ type Rejection struct {
 	By          By
 	Code        frame.Code
 	Reason      string
+	OnDemand    bool // it was to be a link on demand
 }

@@ -63,7 +63,8 @@ type Core struct {
 	detector *fault.Detector
 	dials    *dial.Scheduler
 
-	mesh mesh
+	mesh   mesh
+	demand demand
 
 	links   map[LinkID]*link       // reported up and not yet down
 	peers   map[ident.NodeID]*link // of each pair the one that counts
@@ -111,6 +112,7 @@ func New(now time.Time, c Config) (*Core, error) {
 		}, c.Rand),
 		dials:      dial.New(dial.Config{Self: c.Self}, c.Rand),
 		mesh:       newMesh(c, table.Self()),
+		demand:     newDemand(),
 		vouch:      c.Vouch,
 		links:      map[LinkID]*link{},
 		peers:      map[ident.NodeID]*link{},
@@ -152,7 +154,10 @@ func (c *Core) DialDone(now time.Time, number uint64, o dial.Outcome) {
 	}
 	c.dials.Done(now, number, o)
 	c.answered(d.Addr, o)
-	if !d.Pin.IsZero() && o.Kind != dial.OK && o.Kind != dial.Duplicate {
+	switch {
+	case d.OnDemand:
+		c.demandDone(now, d, o)
+	case !d.Pin.IsZero() && o.Kind != dial.OK && o.Kind != dial.Duplicate:
 		c.mesh.keeper.Failed(now, d.Pin)
 	}
 	if (o.Kind == dial.Refused || o.Kind == dial.WrongID) && c.reached[d.Pin] == place(d.Addr) {
@@ -216,6 +221,7 @@ func (c *Core) Tick(now time.Time) {
 	c.table.Tick(now)
 	c.expire(now)
 	c.retire(now)
+	c.idle(now)
 	c.settle(now)
 }
 
@@ -231,6 +237,7 @@ func (c *Core) Next() (at time.Time, ok bool) {
 	sooner(c.table.Next())
 	sooner(c.nextExpiry())
 	sooner(c.nextRetirement())
+	sooner(c.demand.places.Next())
 	if !c.leaving {
 		sooner(c.dials.Next())
 	}

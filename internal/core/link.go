@@ -63,6 +63,9 @@ type Link struct {
 
 	// Join is the join number that the peer's ACCEPT proposed to this node.
 	Join uint64
+
+	// OnDemand reports that the HELLO of the end that dialled asked for a link on demand.
+	OnDemand bool
 }
 
 // Closed says how a link ended.
@@ -81,6 +84,7 @@ type Offer struct {
 	Incarnation ident.Incarnation
 	PeerHolds   [8]byte   // Hello.Holds of the peer
 	HelloAt     time.Time // when that HELLO was read
+	OnDemand    bool      // it is to be a link on demand
 }
 
 // Ruling is the arbiter's answer to an [Offer].
@@ -112,41 +116,55 @@ type grant struct {
 	incarnation ident.Incarnation
 	at          time.Time
 	held        bool // the peer holds the link that this one replaces
+	onDemand    bool
 }
 
 // Arbitrate rules whether a connection is to be the link of its pair. Only the end
 // with the lower ID asks, at the moment in which it would send its ACCEPT.
 //
 // The first connection of a pair wins. A further one wins only if the peer lost the
-// first: its HELLO does not name it, and was not on its way while the first came up.
+// first: its HELLO does not name it, and was not on its way while the first came up. One of
+// peers wins over one on demand, and takes its place.
 func (c *Core) Arbitrate(now time.Time, o Offer) Ruling {
 	c.enter(now)
 	defer c.settle(now)
 	if c.leaving || c.table.Over(o.Peer, o.Incarnation) {
 		return Ruling{}
 	}
-	l := c.peers[o.Peer]
-	same := l != nil && l.Incarnation == o.Incarnation
-	if same && l.Tag == o.PeerHolds && !c.rotationOf(o.Peer) {
-		return Ruling{}
+	l := c.linkWith(o.Peer)
+	if l != nil && l.Incarnation != o.Incarnation {
+		l = nil
 	}
-	g, granted := c.grants[o.Peer]
-	if granted && g.incarnation == o.Incarnation && o.HelloAt.Before(g.at.Add(meetGrace)) {
+	switch {
+	case c.duplicate(l, o):
 		return Ruling{}
-	}
-	if !c.mesh.keeper.Admit(now, o.Peer) {
+	case !c.room(now, o):
 		return Ruling{Full: true}
 	}
 	if len(c.grants) >= grantsMax {
 		// Of some the connection broke before the link came up, and nobody says so.
 		maps.DeleteFunc(c.grants, func(id ident.NodeID, g grant) bool {
-			return c.peers[id] == nil && now.Sub(g.at) >= meetGrace
+			return c.linkWith(id) == nil && now.Sub(g.at) >= meetGrace
 		})
 	}
 	c.serial++
-	held := same && (o.PeerHolds == l.Tag || o.PeerHolds == inverse(l.Tag))
-	c.grants[o.Peer] = grant{o.Incarnation, now, held}
+	held := l != nil && (o.PeerHolds == l.Tag || o.PeerHolds == inverse(l.Tag))
+	c.grants[o.Peer] = grant{o.Incarnation, now, held, o.OnDemand}
 	return Ruling{OK: true, Serial: c.serial, Join: c.table.ProposeJoin()}
+}
+
+// duplicate reports whether a connection is one too many, where l is the link of the pair,
+// nil for none.
+func (c *Core) duplicate(l *link, o Offer) bool {
+	if o.OnDemand && c.peers[o.Peer] != nil {
+		return true
+	}
+	if l != nil && (!l.OnDemand || o.OnDemand) && l.Tag == o.PeerHolds && !c.rotationOf(o.Peer) {
+		return true
+	}
+	g, granted := c.grants[o.Peer]
+	granted = granted && g.incarnation == o.Incarnation && (!g.onDemand || o.OnDemand)
+	return granted && o.HelloAt.Before(g.at.Add(meetGrace))
 }
 
 // Admit reports whether there is room for a link with a peer. The end that is not the
@@ -154,9 +172,22 @@ func (c *Core) Arbitrate(now time.Time, o Offer) Ruling {
 // ACCEPT; after a no it sends REJECT with [frame.CodeFull].
 func (c *Core) Admit(now time.Time, peer ident.NodeID) bool { return c.mesh.keeper.Admit(now, peer) }
 
+// room is [Core.Admit] or, for a link on demand, takes a place.
+func (c *Core) room(now time.Time, o Offer) bool {
+	if o.OnDemand {
+		return c.place(now, o.Peer)
+	}
+	return c.mesh.keeper.Admit(now, o.Peer)
+}
+
 // Abandoned tells that a connection came to nothing, without a refusal, after this node had
 // said yes to it: the room that was kept for it is free.
-func (c *Core) Abandoned(now time.Time, peer ident.NodeID) { c.mesh.keeper.Failed(now, peer) }
+func (c *Core) Abandoned(now time.Time, peer ident.NodeID) {
+	if c.demand.links[peer] == nil && !c.demand.asked[peer] {
+		c.demand.places.Drop(peer)
+	}
+	c.mesh.keeper.Failed(now, peer)
+}
 
 // Join returns the join number to propose to a peer in the ACCEPT of the end that is
 // not the arbiter.
@@ -165,7 +196,7 @@ func (c *Core) Join() uint64 { return c.table.ProposeJoin() }
 // Holds returns the tag of the link that this node has with a peer now, as the HELLO to
 // it says: zero for none, every bit turned over for one that is to be replaced.
 func (c *Core) Holds(peer ident.NodeID) [8]byte {
-	switch l := c.peers[peer]; {
+	switch l := c.linkWith(peer); {
 	case l == nil:
 		return [8]byte{}
 	case c.rotationOf(peer):
@@ -181,6 +212,10 @@ func (c *Core) LinkUp(now time.Time, l Link) {
 	defer c.settle(now)
 	n := &link{Link: l, since: now}
 	c.links[l.ID] = n
+	if l.OnDemand {
+		c.demandUp(now, n)
+		return
+	}
 	old := c.peers[l.Peer]
 	switch {
 	case c.leaving:
@@ -204,6 +239,7 @@ func (c *Core) LinkUp(now time.Time, l Link) {
 			c.table.LinkDown(l.Peer)
 		}
 	}
+	c.promote(now, n)
 	c.peers[l.Peer] = n
 	c.mesh.keeper.Up(now, l.Peer, l.Dialed)
 	delete(c.rotating, l.Peer)
@@ -229,6 +265,10 @@ func (c *Core) LinkDown(now time.Time, id LinkID, how Closed) {
 	defer c.settle(now)
 	l.closed = true
 	delete(c.links, id)
+	if c.demanded(l) {
+		c.demandDown(now, l)
+		return
+	}
 	if c.peers[l.Peer] != l {
 		return // another link took its place, or the peer is not wanted any more
 	}
@@ -260,6 +300,18 @@ func (c *Core) current(l *link) bool {
 	}
 	p := c.peers[l.Peer]
 	return p != nil && p.Incarnation == l.Incarnation
+}
+
+// demanded reports whether l is the link on demand of its pair.
+func (c *Core) demanded(l *link) bool { return l != nil && c.demand.links[l.Peer] == l }
+
+// linkWith returns the link with a node that counts, nil if there is none: the one of peers,
+// or one on demand.
+func (c *Core) linkWith(id ident.NodeID) *link {
+	if l := c.peers[id]; l != nil {
+		return l
+	}
+	return c.demand.links[id]
 }
 
 // addrs returns where a member, or one that was lost, is to be found, first where it

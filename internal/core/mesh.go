@@ -149,6 +149,7 @@ func (c *Core) seek(now time.Time, id ident.NodeID) {
 	}
 	_, before := c.reached[id]
 	c.mesh.sought[id] = true
+	c.preempt(id)
 	c.dials.Seek(now, id, addrs, before)
 }
 

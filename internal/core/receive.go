@@ -13,11 +13,16 @@ import (
 // Frames of the data path and those that end a link are the caller's own.
 func (c *Core) Receive(now time.Time, id LinkID, f frame.Frame) {
 	l := c.links[id]
-	if !c.current(l) {
+	demanded := c.demanded(l)
+	if !demanded && !c.current(l) {
 		return
 	}
 	c.enter(now)
 	defer c.settle(now)
+	if demanded {
+		c.demandReceive(now, l, f)
+		return
+	}
 	switch f := f.(type) {
 	case frame.Probe:
 		c.send(l, frame.Ack(f))
@@ -44,11 +49,16 @@ func (c *Core) Receive(now time.Time, id LinkID, f frame.Frame) {
 // them. The first one of the peer itself lists it, or begins its trial.
 func (c *Core) Learn(now time.Time, id LinkID, rs []frame.Record) {
 	l := c.links[id]
-	if !c.current(l) {
+	demanded := c.demanded(l)
+	if !demanded && !c.current(l) {
 		return
 	}
 	c.enter(now)
 	defer c.settle(now)
+	if demanded {
+		c.demandLearn(now, l, rs)
+		return
+	}
 	for _, r := range rs {
 		before := c.version(r.ID)
 		switch p := c.peers[r.ID]; {

@@ -61,7 +61,7 @@ func (c *Core) Rejected(now time.Time, r Rejection) {
 	case frame.CodeDuplicate, frame.CodeSelf:
 		return
 	case frame.CodeFull:
-		if r.By == ByPeer {
+		if r.By == ByPeer && !r.OnDemand {
 			c.mesh.keeper.Failed(now, r.Peer)
 		}
 		return
@@ -141,6 +141,11 @@ func (c *Core) removed(now time.Time, m member.Member) {
 	c.detector.Remove(id)
 	c.mesh.gone(id)
 	c.dials.Listed(id, false)
+	code := frame.CodeLeave
+	if m.State == member.Failed {
+		code = frame.CodeClose
+	}
+	c.demandOver(id, m.Record.Incarnation, code)
 	if c.peers[id] == nil {
 		delete(c.reached, id)
 	}

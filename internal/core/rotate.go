@@ -19,6 +19,11 @@ const rotations = 1 << 63
 // attempt that fails is repeated. The session goes on over the new link.
 func (c *Core) Rotate(now time.Time, id LinkID) {
 	l := c.links[id]
+	if c.demanded(l) {
+		c.demandDown(now, l) // the next one, if there is something to say, has a fresh key
+		c.close(l, frame.CodeRotate, "the key of the link is used up")
+		return
+	}
 	if l == nil || c.peers[l.Peer] != l || l.Addr == "" || c.leaving {
 		return
 	}

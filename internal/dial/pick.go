@@ -88,11 +88,11 @@ func (s *Scheduler) start(now time.Time, t *target) Start {
 	if t.urgent {
 		p.urged = now
 	}
-	t.urgent, t.turn = false, now
+	t.urgent, t.asked, t.turn = false, false, now
 	for _, u := range s.table.targets {
 		// A node with many addresses has no more turns than one with a single address.
 		if !t.id.IsZero() && u.id == t.id {
-			u.urgent, u.turn = false, now
+			u.urgent, u.asked, u.turn = false, false, now
 		}
 	}
 	if t.source.dutiful() {
@@ -115,7 +115,7 @@ func (s *Scheduler) when(t *target, r rank, by time.Time) (at time.Time, ok bool
 		return time.Time{}, false
 	}
 	at = later(at, s.rests[t.who()])
-	if at.After(by) || s.linked[t.who()] || s.busy[t.id] || r != redial && s.listed[t.who()] {
+	if at.After(by) || s.linked[t.who()] || s.busy[t.id] || s.listed[t.who()] && !t.requested(r) {
 		return time.Time{}, false
 	}
 	spare := 0
@@ -133,6 +133,9 @@ func (s *Scheduler) when(t *target, r rank, by time.Time) (at time.Time, ok bool
 	}
 	return at, !at.After(by)
 }
+
+// requested reports whether somebody asked for a dial of t for the reason r.
+func (t *target) requested(r rank) bool { return r == redial || r == ordinary && t.asked }
 
 // due returns the earliest time at which t may be dialled for the reason r, as far as
 // it and its place are concerned.

@@ -196,7 +196,7 @@ func (s *Scheduler) Linked(now time.Time, id ident.NodeID, addr string, dialed b
 	s.linked[id] = true
 	for _, t := range s.table.targets {
 		if t.id == id {
-			t.urgent = false
+			t.urgent, t.asked = false, false
 		}
 	}
 	if p := s.table.places[addr]; dialed && p != nil {

@@ -7,7 +7,7 @@ import (
 )
 
 // Listed says whether id is a member that need not be linked, as most are in a partial
-// mesh: then it is dialled when that is asked for by Seek or Want and at no other time,
+// mesh: then it is dialled when that is asked for by Seek, Ask or Want and at no other time,
 // also where a seed or a beacon leads to it.
 func (s *Scheduler) Listed(id ident.NodeID, listed bool) {
 	s.fresh = false
@@ -41,6 +41,24 @@ func (s *Scheduler) Seek(now time.Time, id ident.NodeID, addrs []string, before 
 	}
 	if best != nil {
 		best.urgent = true
+	}
+}
+
+// Ask asks for a dial of id at one of addrs, in its turn among the ordinary ones: Seek is for
+// what cannot wait, and the rate keeps a place for that.
+func (s *Scheduler) Ask(now time.Time, id ident.NodeID, addrs []string) {
+	s.Remember(now, id, addrs)
+	if s.linked[id] {
+		return
+	}
+	var best *target
+	for _, t := range s.table.targets {
+		if t.id == id && (best == nil || t.better(best)) {
+			best = t
+		}
+	}
+	if best != nil {
+		best.asked = true
 	}
 }
 

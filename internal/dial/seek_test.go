@@ -68,3 +68,26 @@ func TestWhoParts(t *testing.T) {
 		t.Errorf("%d dials in 10 s, want one each second: it was to be found again before", len(got))
 	}
 }
+
+// TestAskLeavesRoomForWhatCannotWait: a node that has something to say to many members must
+// find out within 200 ms whether a peer of it crashed.
+func TestAskLeavesRoomForWhatCannotWait(t *testing.T) {
+	w := newWorld(t, always(refused))
+	for n := 1; n <= 41; n++ {
+		w.s.Listed(id(n), true)
+	}
+	for n := 1; n <= 40; n++ {
+		w.s.Ask(w.now, id(n), []string{addr(n)})
+	}
+	asked := w.run(500 * time.Millisecond)
+	if len(asked) < 8 || len(asked) > 9 {
+		t.Errorf("%d dials at once, want 9 of the 10 that a second has", len(asked))
+	}
+	w.s.Seek(w.now, id(41), []string{addr(41)}, true)
+	if got := w.run(100 * time.Millisecond); len(got) != 1 || got[0].Addr != addr(41) {
+		t.Errorf("dials %+v, want the one that cannot wait", got)
+	}
+	if got := len(asked) + len(w.run(10*time.Second)); got != 40 {
+		t.Errorf("%d dials, want one for each of the 40 that were asked for", got)
+	}
+}

@@ -38,6 +38,7 @@ type target struct {
 	source Source
 	order  int       // among the addresses of a remembered node, the best first
 	urgent bool      // redial without waiting for turn, spacing or back-off
+	asked  bool      // one ordinary dial, though id is listed
 	seen   time.Time // when it was named last
 	hold   time.Time // the higher ID's wait
 	rest   time.Time // end of a rest of the claim that id lives here

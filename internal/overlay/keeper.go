@@ -144,6 +144,13 @@ func (k *Keeper) Wants(id ident.NodeID) bool {
 	return u != absent && (has(k.wants, u) || has(k.seeks, u))
 }
 
+// Seeks reports whether a dial of id that this node asked for, or a handshake with it, is
+// under way.
+func (k *Keeper) Seeks(id ident.NodeID) bool {
+	t := k.get(id)
+	return t != nil && (t.sought || t.admitted)
+}
+
 // View replaces the view. One without this node wants no links.
 func (k *Keeper) View(v *View) {
 	k.view, k.dirty, k.graphed = v, true, false
