@@ -21,9 +21,12 @@ type mesh struct {
 	partial bool
 	watched []ident.NodeID          // in a partial mesh, sorted
 	sought  map[ident.NodeID]bool   // members that are to be dialled, without a link yet
+	named   map[ident.NodeID]bool   // by Pin
 	pins    map[string]ident.NodeID // who answered at the addresses of PinAddr; zero before that
 	proven  []*link                 // of members that others proved while they were on trial
 	news    []member.Announce       // to be passed on together
+
+	required []ident.NodeID // by Require, sorted
 }
 
 func newMesh(c Config, self frame.Record) mesh {
@@ -32,6 +35,7 @@ func newMesh(c Config, self frame.Record) mesh {
 		view:   overlay.NewView([]overlay.Member{seat(self)}),
 		edits:  map[ident.NodeID]*overlay.Member{},
 		sought: map[ident.NodeID]bool{},
+		named:  map[ident.NodeID]bool{},
 		pins:   map[string]ident.NodeID{},
 	}
 	m.keeper.Still(true)

@@ -14,15 +14,44 @@ import (
 // Pin wants a link with a node, which the user named, for as long as it is a member.
 func (c *Core) Pin(now time.Time, id ident.NodeID) {
 	c.enter(now)
-	c.mesh.keeper.Pin(id)
+	c.mesh.named[id] = true
+	c.repin(id)
 	c.settle(now)
 }
 
 // Unpin takes Pin back.
 func (c *Core) Unpin(now time.Time, id ident.NodeID) {
 	c.enter(now)
-	c.mesh.keeper.Unpin(id)
+	delete(c.mesh.named, id)
+	c.repin(id)
 	c.settle(now)
+}
+
+// Require wants links with these nodes, ascending, for as long as they are members, and not
+// any more with those that it named the last time.
+func (c *Core) Require(now time.Time, ids []ident.NodeID) {
+	c.enter(now)
+	last := c.mesh.required
+	c.mesh.required = slices.Clone(ids)
+	for _, id := range slices.Concat(last, ids) {
+		c.repin(id)
+	}
+	c.settle(now)
+}
+
+// repin tells the keeper whether anybody wants a link with a node.
+func (c *Core) repin(id ident.NodeID) {
+	m := &c.mesh
+	_, wanted := slices.BinarySearchFunc(m.required, id, ident.NodeID.Compare)
+	wanted = wanted || m.named[id]
+	for _, other := range m.pins {
+		wanted = wanted || other == id
+	}
+	if wanted {
+		m.keeper.Pin(id)
+	} else {
+		m.keeper.Unpin(id)
+	}
 }
 
 // PinAddr tries an address (host:port) that the user named for life, as those of
@@ -67,13 +96,8 @@ func (c *Core) pinned(addr string, id ident.NodeID) {
 		return
 	}
 	c.mesh.pins[addr] = id
-	c.mesh.keeper.Pin(id)
-	for _, other := range c.mesh.pins {
-		if other == last {
-			return // at another address, or nobody
-		}
-	}
-	c.mesh.keeper.Unpin(last)
+	c.repin(id)
+	c.repin(last)
 }
 
 // isNumeric reports whether an address has an IP, and no name.

@@ -10,6 +10,7 @@ import (
 	"github.com/espial-go/espial/internal/core"
 	"github.com/espial-go/espial/internal/dial"
 	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
 )
 
 // vouch stands for a signature.
@@ -74,6 +75,17 @@ func TestWhomTheUserNamedIsDialled(t *testing.T) {
 		pin  func(n *node)
 	}{
 		{"by its ID", func(n *node) { n.Pin(n.now, id(far)) }},
+		{"because votes need it", func(n *node) { n.Require(n.now, []ident.NodeID{id(far)}) }},
+		{"by its ID while votes need it no more", func(n *node) {
+			n.Pin(n.now, id(far))
+			n.Require(n.now, []ident.NodeID{id(far)})
+			n.Require(n.now, nil)
+		}},
+		{"because votes need it, and not by its ID any more", func(n *node) {
+			n.Require(n.now, []ident.NodeID{id(far)})
+			n.Pin(n.now, id(far))
+			n.Unpin(n.now, id(far))
+		}},
 		{"by its address", func(n *node) { n.PinAddr(n.now, addr(far)) }},
 		{"by its address inside IPv6", func(n *node) { n.PinAddr(n.now, fmt.Sprintf("[::ffff:192.0.2.%d]:27272", far)) }},
 	} {
@@ -84,6 +96,23 @@ func TestWhomTheUserNamedIsDialled(t *testing.T) {
 				t.Errorf("dialled %q, want %s", got, addr(far))
 			}
 		})
+	}
+}
+
+// Who is not required any more is not dialled again.
+func TestWhomNobodyNeedsIsLetGo(t *testing.T) {
+	n, dialled := meshed(t)
+	far := 2
+	for slices.Contains(dialled, addr(far)) {
+		far++
+	}
+	n.Require(n.now, []ident.NodeID{id(far)})
+	n.dials(addr(far), far) // it has no room
+	n.Require(n.now, nil)
+	for range 10 {
+		if got := n.dials("", 0); slices.Contains(got, addr(far)) {
+			t.Fatalf("dialled %q, want no %s", got, addr(far))
+		}
 	}
 }
 

@@ -209,15 +209,7 @@ func (e *Engine) pinVoters() (changed bool) {
 	if slices.Equal(voters, e.pinned) {
 		return false
 	}
-	now := time.Now()
-	for _, id := range e.pinned {
-		if _, still := slices.BinarySearchFunc(voters, id, ident.NodeID.Compare); !still {
-			e.core.Unpin(now, id)
-		}
-	}
-	for _, id := range voters {
-		e.core.Pin(now, id)
-	}
+	e.core.Require(time.Now(), voters)
 	e.pinned = voters
 	return true
 }

@@ -1,0 +1,63 @@
+package espial_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/espial-go/espial"
+)
+
+// inMesh runs f in a bubble with a cluster of which each node has at most so many links.
+func inMesh(t *testing.T, nodes, peers int, cfg func(i int) espial.Config, f func(c *cluster)) {
+	t.Helper()
+	empty(t, func(c *cluster) {
+		for i := range nodes {
+			one := cfg(i)
+			one.MaxPeers = peers
+			c.start(one)
+		}
+		c.meet(nodes)
+		f(c)
+	})
+}
+
+// Where nobody has links with all there is one leader all the same, and another one when it
+// is killed.
+func TestALeaderOfAPartialMeshIsReplaced(t *testing.T) {
+	inMesh(t, 12, 4, func(int) espial.Config { return espial.Config{} }, func(c *cluster) {
+		leader, term := c.led(8 * time.Second)
+		time.Sleep(10 * time.Second)
+		c.leadsOn(leader, term, time.Second, "after a while")
+		c.net.Down(ip(leader))
+		time.Sleep(time.Millisecond)
+		c.replaced(leader, term, 500*time.Millisecond, leader)
+	})
+}
+
+// The voters of a quorum have links with each other, however few the others have.
+func TestVotersOfAPartialMeshElect(t *testing.T) {
+	const nodes, voters = 12, 5
+	cfg := func(i int) espial.Config {
+		return espial.Config{Election: espial.Quorum(voters), Ineligible: i >= voters}
+	}
+	inMesh(t, nodes, voters+1, cfg, func(c *cluster) {
+		time.Sleep(10 * time.Second)
+		for i, n := range c.nodes[:voters] {
+			links := 0
+			for p := range n.Peers() {
+				if slices.ContainsFunc(c.nodes[:voters], func(o *espial.Node) bool { return o.ID() == p.ID }) {
+					links++
+				}
+			}
+			if links != voters-1 {
+				c.Errorf("voter %d has links with %d others, want all %d", i, links, voters-1)
+			}
+		}
+		others := []int{5, 6, 7, 8, 9, 10, 11}
+		leader, term := c.led(time.Second, others...)
+		c.net.Down(ip(leader))
+		time.Sleep(time.Millisecond)
+		c.replaced(leader, term, 1200*time.Millisecond, append(others, leader)...)
+	})
+}
