@@ -31,20 +31,25 @@ func meshed(t *testing.T) (n *node, dialled []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := n.link(1, 1)
-	rs := []frame.Record{record(1, 1)}
-	for i := 2; i <= 20; i++ {
-		rs = append(rs, record(i, 1))
-	}
-	n.Learn(n.now, l, rs)
+	n.link(1, 1)
+	n.hear()
 	return n, n.dials("", 0)
+}
+
+// hear brings new records of nodes 1 to 20, who live.
+func (n *node) hear() {
+	var rs []frame.Record
+	for i := 1; i <= 20; i++ {
+		rs = append(rs, record(i, 1, func(r *frame.Record) { r.Version = uint64(n.now.UnixMilli()) }))
+	}
+	n.Learn(n.now, n.links, rs)
 }
 
 // dials returns where the core dials in the next three seconds. Nothing comes of it, but at
 // the address name there is node who, without room.
 func (n *node) dials(name string, who int) (addrs []string) {
 	for last := n.now.Add(3 * time.Second); n.now.Before(last); n.now = n.now.Add(50 * time.Millisecond) {
-		n.Heard(n.now, n.links, n.now)
+		n.hear()
 		n.Tick(n.now)
 		for _, a := range n.Take() {
 			d, ok := a.(core.Dial)

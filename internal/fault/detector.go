@@ -91,6 +91,7 @@ func (d *Detector) Add(now time.Time, id ident.NodeID, inc ident.Incarnation) {
 		id: id, incarnation: inc, watched: d.watching(id), heard: now, probed: now, wait: d.draw(),
 	}
 	d.watches[i] = w
+	d.welcome(w)
 	d.plan(now, w)
 }
 

@@ -15,7 +15,8 @@ const restMax = time.Minute
 // beginning. They need not be known yet. Who is not watched is not judged by its silence:
 // it is suspect when a member says so, and dead when it does not refute that within the
 // time between suspicion and death, or at once when two of those who watch it found it
-// refusing. Beginning to watch and ceasing to is evidence of nothing: silence begins then.
+// refusing. Beginning to watch and ceasing to is evidence of nothing: silence begins then,
+// and a SuspectAfter later where there is no link yet.
 func (d *Detector) Watch(now time.Time, ids []ident.NodeID) {
 	if !d.some {
 		d.heard = later(d.heard, now)
@@ -46,6 +47,7 @@ func (d *Detector) turn(now time.Time, w *watch, watched bool) {
 	w.watched, w.extra = watched, 0
 	if watched {
 		w.began = now
+		d.welcome(w)
 	} else {
 		w.rounds = w.rounds[:0]
 		if w.suspected && w.doubted.IsZero() {
@@ -53,6 +55,14 @@ func (d *Detector) turn(now time.Time, w *watch, watched bool) {
 		}
 	}
 	d.plan(now, w)
+}
+
+// welcome leaves time for a link with w, which this node begins to watch and has none with:
+// others have, or had, and what they say of it decides meanwhile.
+func (d *Detector) welcome(w *watch) {
+	if d.some && w.watched && !w.linked {
+		w.extra = d.pace.suspect
+	}
 }
 
 // trusting reports whether what others say of w decides: they look after it, and this node

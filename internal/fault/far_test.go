@@ -105,9 +105,15 @@ func TestFar(t *testing.T) {
 }
 
 func TestWatch(t *testing.T) {
-	t.Run("silence begins with watching", func(t *testing.T) {
-		newFar(t, "ab", "c").to(9000, "ab").do(watch("abc")).to(12_000, "ab").want("probe request",
+	t.Run("silence begins with watching, when there was time for a link", func(t *testing.T) {
+		newFar(t, "ab", "c").to(9000, "ab").do(watch("abc")).to(15_000, "ab").want("probe request",
+			"10800 suspect c", "10800 tell c", "12600 dead c silent")
+	})
+	t.Run("it begins at once where there is one, or was", func(t *testing.T) {
+		newFar(t, "ab", "c").do(up('c')).to(9000, "ab").do(watch("abc")).to(12_000, "ab").want("probe request",
 			"9900 suspect c", "9900 tell c", "11700 dead c silent")
+		newFar(t, "ab", "c").to(9000, "ab").do(watch("abc")).do(up('c')).do(down('c')).to(12_000, "ab").want(
+			"probe request", "9900 suspect c", "9900 tell c", "11700 dead c silent")
 	})
 	t.Run("watching again changes nothing", func(t *testing.T) {
 		newScript(t, "abc").do(watch("abc")).to(600, "ab").do(watch("abc")).to(3000, "ab").want("probe request",
@@ -133,7 +139,7 @@ func TestWatch(t *testing.T) {
 		for _, p := range []byte("cd") {
 			s.do(func(d *fault.Detector, now time.Time) { d.Add(now, name(p), incOf(name(p))) })
 		}
-		s.to(9000, "ab").want("probe request", "5900 suspect c", "5900 tell c", "7700 dead c silent")
+		s.to(11_000, "ab").want("probe request", "6800 suspect c", "6800 tell c", "8600 dead c silent")
 	})
 	t.Run("a link with a suspect tells it, because only it can refute", func(t *testing.T) {
 		newScript(t, "abc").do(watch("abc")).do(down('c')).to(1000, "ab").do(up('c')).want("probe request",
@@ -152,8 +158,8 @@ func TestWatch(t *testing.T) {
 }
 
 func TestRest(t *testing.T) {
-	// begin returns a script in which c is watched and has no link.
-	begin := func(t *testing.T) *script { return newFar(t, "ab", "c").do(watch("abc")) }
+	// begin returns a script in which c is watched and has no link any more.
+	begin := func(t *testing.T) *script { return newScript(t, "abc").do(watch("abc")).do(down('c')) }
 	t.Run("each refuted suspicion doubles the time until the next one, up to a minute", func(t *testing.T) {
 		s := begin(t)
 		for _, at := range []int{900, 2700, 6300, 13_500, 27_900, 56_700, 114_300, 174_300} {
@@ -205,7 +211,7 @@ func TestDespair(t *testing.T) {
 		s.tick().to(6800, "").want("probe request")
 	})
 	t.Run("who watches everybody judges each one", func(t *testing.T) {
-		s := newFar(t, "ab", "cd").do(watch("abcd")).to(1000, "ab").to(2000, "")
+		s := newFar(t, "abcd", "").to(1000, "ab").to(2000, "")
 		s.do(func(d *fault.Detector, now time.Time) { d.Watch(now, nil) }).want("probe request",
 			"900 suspect c", "900 tell c", "900 suspect d", "900 tell d",
 			"1850 suspect a", "1850 tell a", "1850 suspect b", "1850 tell b")

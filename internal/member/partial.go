@@ -39,9 +39,7 @@ func (t *Table) Partial(now time.Time, partial bool) {
 // mesh, in the order in which they were heard of first.
 func (t *Table) Candidates() (recs []frame.Record) {
 	for _, rec := range t.pending.all {
-		l, lost := t.lost.get(rec.ID)
-		gone := lost && l.Record.Incarnation == rec.Incarnation && rec.Version <= l.version
-		if t.members[rec.ID] == nil && !gone && !t.isRefused(rec) && !t.isBuried(rec) {
+		if t.members[rec.ID] == nil && !t.gone(rec) && !t.isRefused(rec) && !t.isBuried(rec) {
 			recs = append(recs, rec)
 		}
 	}
@@ -66,15 +64,24 @@ func (t *Table) vouches(id ident.NodeID) bool {
 // hear lists a node of which from told. One that is lost here is gone until its record has
 // a higher version than the one at which it was lost: it signs that when it hears so.
 func (t *Table) hear(now time.Time, from ident.NodeID, rec frame.Record) {
-	l, known := t.lost.get(rec.ID)
 	switch {
 	case t.isRefused(rec):
-	case known && l.Record.Incarnation == rec.Incarnation && rec.Version <= l.version:
+	case t.gone(rec):
+		l, _ := t.lost.get(rec.ID)
 		t.ghost(now, from, rec, !l.silent)
 	default:
-		t.pending.take(rec.ID)
+		if p, ok := t.pending.get(rec.ID); ok && p.Incarnation == rec.Incarnation {
+			t.pending.take(rec.ID)
+		}
 		t.list(now, rec, hearsay, from)
 	}
+}
+
+// gone reports whether an incarnation is lost here, and what a record of it says is of
+// before.
+func (t *Table) gone(rec frame.Record) bool {
+	l, known := t.lost.get(rec.ID)
+	return known && l.Record.Incarnation == rec.Incarnation && rec.Version <= l.version
 }
 
 // ghost tells from that an incarnation which it lists is gone: by the goodbye itself if

@@ -61,7 +61,11 @@ func TestPartialMesh(t *testing.T) {
 		s.Dead(s.now, name('x'), true)
 		s.Partial(s.now, true)
 		s.want("announce", "removed x1 failed", "added x2 peer")
-		s.hear('a', rec('x', 1, 1)).want("", "accuse x1 v1 refused to a")
+		s.hear('a', rec('x', 1, 1)).want("", "accuse x1 v1 to a")
+		s.hear('a', rec('x', 1, 2)).want("want")
+		s.Dead(s.now, name('x'), true)
+		s.Partial(s.now, true)
+		s.want("announce", "removed x2 failed", "added x1 peer")
 	})
 	t.Run("a link that proves another incarnation ends the former for all", func(t *testing.T) {
 		s := partial(t, "a").hear('a', rec('x', 1, 4)).want("announce", "added x1 peer")

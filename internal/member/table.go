@@ -160,15 +160,18 @@ func (t *Table) LinkUp(now time.Time, rec frame.Record, source string) error {
 // list adds a node that just proved its incarnation by a link, or of which a member told
 // in a partial mesh. from is who brought its record.
 func (t *Table) list(now time.Time, rec frame.Record, source string, from ident.NodeID) {
-	l, known := t.lost.take(rec.ID)
+	l, known := t.lost.get(rec.ID)
 	returned := known && l.Record.Incarnation == rec.Incarnation
 	switch {
 	case returned:
+		t.lost.take(rec.ID)
 		source = l.Source
 		if l.Record.Version > rec.Version {
 			rec = l.Record
 		}
-	case known:
+	case known && from == rec.ID:
+		// A record alone does not tell which of the two runs now.
+		t.lost.take(rec.ID)
 		t.bury(l.Record)
 	}
 	e := &entry{Member: Member{Record: rec, Source: source, Since: now}}
@@ -236,7 +239,7 @@ func (t *Table) Merge(now time.Time, from ident.NodeID, rec frame.Record) {
 		t.update(from, e, rec)
 	case rec.State == frame.Left:
 		t.forgo(rec)
-	case t.partial && e == nil && t.vouches(from):
+	case t.partial && t.vouches(from) && (e == nil || t.gone(rec)):
 		t.hear(now, from, rec)
 	default:
 		t.learn(rec)

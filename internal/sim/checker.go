@@ -28,8 +28,9 @@ type checker struct {
 	procs    map[int]*procTruth
 	cuts     map[path]*cutTruth
 	calm     bool
-	views    uint64 // hash of the records in the first view at the end
-	lossy    bool   // segments get lost
+	views    uint64        // hash of the records in the first view at the end
+	lossy    bool          // segments get lost
+	lost     time.Duration // when they got lost last
 	accepted map[pair]bool
 	listed   map[pair]bool // added and not removed since
 	linked   map[pair]bool // peer_added and not peer_removed since
@@ -114,6 +115,9 @@ func (k *checker) world(e Entry) {
 		k.cut--
 		k.healed = e.At
 	case EventCalm:
+		if k.lossy {
+			k.lost = e.At
+		}
 		k.calm, k.lossy = true, false
 	case EventLoss:
 		k.lossy = e.Count > 0
@@ -218,10 +222,14 @@ const removalMax = 6 * time.Second
 // m4: nobody is removed as failed whose links answered all the time: who runs and ran,
 // over paths that were open both ways, at a node that itself ran. Where segments get
 // lost a link may stall for as long as a removal takes; then it takes a third node that
-// saw both to say that this was a mistake.
+// saw both to say that this was a mistake. In a partial mesh the two may have no link, and
+// each of those between them may stall.
 func (k *checker) m4(p pair) {
 	n, x := k.procs[p.node], k.procs[p.peer]
 	if x == nil || k.quiet(n, x) < linkGrace {
+		return
+	}
+	if k.most > 0 && (k.lossy || k.lost > 0 && k.now < k.lost+removalMax) {
 		return
 	}
 	helped := func(h *procTruth) bool {

@@ -50,6 +50,10 @@ type Config struct {
 	// means the default of package overlay. With a limit the mesh is partial.
 	MinPeers, MaxPeers int
 
+	// Loss is the probability that a segment is lost until all faults are over, besides what
+	// the seed draws.
+	Loss float64
+
 	// Seeds is how many hosts are named to everybody; default 2.
 	Seeds int
 
@@ -106,6 +110,9 @@ func Run(c Config) Result {
 			at = time.Duration(w.rand.Int64N(int64(startSpread)))
 		}
 		w.loop.after(at, func() { w.start(h) })
+	}
+	if w.net.loss = c.Loss; c.Loss > 0 {
+		w.record(Entry{Event: EventLoss, Count: uint64(w.net.loss * 1000)})
 	}
 	faults := c.Faults
 	if c.Chaos > 0 {
