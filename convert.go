@@ -56,7 +56,7 @@ func tooLarge(size, limit int) error {
 // are not the reader's.
 func words(err error) string {
 	return strings.NewReplacer("council: ", "", "disk: ", "", "engine: ", "", "glob: ", "", "ident: ", "",
-		"lease: ", "", "multicast: ", "").Replace(err.Error())
+		"lease: ", "", "link: ", "", "multicast: ", "", "mux: ", "").Replace(err.Error())
 }
 
 // told returns an error from inside as one of this package, nil for nil.

@@ -14,8 +14,8 @@
 // Nodes with the same cluster name find each other by multicast or by seeds,
 // admit or refuse each other, and keep one encrypted link for each pair. A
 // [Node] tells who is there ([Node.Members], [Node.Peers], [Node.Changes]) and
-// carries events ([Node.Publish], [Node.Subscribe], [Topic]) and calls ([Node.Serve],
-// [Node.Call], [Method]) between them.
+// carries events ([Node.Publish], [Node.Subscribe], [Topic]), calls ([Node.Serve],
+// [Node.Call], [Method]) and streams ([Node.Listen], [Node.Dial]) between them.
 //
 // # Guarantees
 //

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
+	"net/http"
 	"time"
 
 	"github.com/espial-go/espial"
@@ -92,4 +94,45 @@ func ExampleMethod() {
 	// Soup: 5 <nil>
 	// Rent: kitchen says not on the menu
 	// No kitchen at the till
+}
+
+// A kitchen serves its menu over HTTP, without a port that anybody has to know.
+func ExampleNode_DialContext() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c := espial.Config{Cluster: "inn", Name: "kitchen", Listen: "127.0.0.1:0", Multicast: espial.Multicast{Off: true}}
+	kitchen, err := espial.Start(ctx, c)
+	if err != nil {
+		log.Fatal(err)
+	}
+	c.Name, c.Seeds = "till", kitchen.Addrs()
+	till, err := espial.Start(ctx, c)
+	if err != nil {
+		log.Fatal(err)
+	}
+	menu, err := kitchen.Listen("menu")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go http.Serve(menu, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "soup, asked for by %t", r.RemoteAddr == till.ID().String())
+	}))
+	if err := till.WaitFor(ctx, 2); err != nil {
+		log.Fatal(err)
+	}
+
+	client := http.Client{Transport: &http.Transport{DialContext: till.DialContext}}
+	resp, err := client.Get("http://menu.kitchen.espial/")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	fmt.Println(string(text), err)
+	_, err = till.Dial(ctx, "wine.kitchen")
+	fmt.Println("There is no wine:", errors.Is(err, espial.ErrNoService))
+
+	// Output:
+	// soup, asked for by true <nil>
+	// There is no wine: true
 }

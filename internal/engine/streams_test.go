@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -316,6 +317,61 @@ func TestStreamsOutliveALink(t *testing.T) {
 		time.Sleep(time.Minute) // the time without a link does not add up
 		c.echo(st)
 	})
+}
+
+// Without a link they end after 30 s, however alive their connection is: the link is what was
+// admitted.
+func TestStreamsEndWithoutALink(t *testing.T) {
+	var closed atomic.Bool
+	judge := func(cfg *engine.Config) {
+		cfg.Judge = func(context.Context, admission.Verified, admission.Claimed) error {
+			if closed.Load() {
+				return errors.New("not any more")
+			}
+			return nil
+		}
+	}
+	inMesh(t, 2, judge, func(t *testing.T, c *cluster) {
+		a, b := c.nodes[0], c.nodes[1]
+		b.serve(t, "echo")
+		st := c.open(a, b.id, "echo")
+		for _, refuse := range []bool{false, true} { // the first cut does not count for the second
+			c.net.Partition([]netip.Addr{b.ip})
+			closed.Store(refuse)
+			time.Sleep(4 * time.Second) // removed, and the links with it
+			c.net.Heal()
+			time.Sleep(5 * time.Second)
+			c.echo(st)
+		}
+		began := time.Now()
+		_, err := st.Read(make([]byte, 1))
+		took := time.Since(began)
+		if codeOf(err) != mux.CodeLeave || took < 15*time.Second || took > 25*time.Second {
+			t.Errorf("Read = %v after %v, want a reset because the session ended after 30 s", err, took)
+		}
+		if _, err := a.OpenStream(t.Context(), b.id, "echo"); err == nil {
+			t.Error("a stream was opened without a link")
+		}
+	})
+}
+
+// Who opens a stream in the moment in which the other end gives the idle connection up gets
+// another one.
+func TestStreamsMeetTheEndOfAnIdleConnection(t *testing.T) {
+	for _, before := range []int{0, 100, 200, 300, 400, 500, 700, 1000} {
+		inMesh(t, 2, nil, func(t *testing.T, c *cluster) {
+			a, b := c.nodes[0], c.nodes[1]
+			a.serve(t, "echo")
+			b.serve(t, "echo")
+			st := c.open(a, b.id, "echo")
+			c.echo(st)
+			st.CloseWrite()
+			io.Copy(io.Discard, st)
+			st.Close()
+			time.Sleep(30*time.Second - time.Duration(before)*time.Microsecond)
+			c.echo(c.open(b, a.id, "echo"))
+		})
+	}
 }
 
 // Streams are no way around admission: who has no link is refused, whatever he says.

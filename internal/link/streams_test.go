@@ -96,6 +96,32 @@ func TestStreamsAreAskedFor(t *testing.T) {
 	})
 }
 
+// A peer may put its answer and its first bytes into one record.
+func TestBytesThatComeWithTheAnswer(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *memnet.Network) {
+		dialed, accepted := sockets(t, n)
+		a, b := shakeStreams(t, dialed, accepted)
+		kb, err := b.Carry()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := kb.Write(append(frame.Accept{}.Append(nil), "first bytes"...)); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.AskStreams(t.Context(), frame.Streams{From: 5, To: 6}); err != nil {
+			t.Fatal(err)
+		}
+		ka, err := a.Carry()
+		if err != nil {
+			t.Fatal(err)
+		}
+		kb.Close()
+		if got, _ := io.ReadAll(ka); string(got) != "first bytes" {
+			t.Errorf("read %q, want the first bytes", got)
+		}
+	})
+}
+
 func TestStreamsAreRefused(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *memnet.Network) {
 		dialed, accepted := sockets(t, n)

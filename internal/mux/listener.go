@@ -6,8 +6,9 @@ import (
 	"syscall"
 )
 
-// backlogMax bounds the streams of a listener that nobody accepted yet.
-const backlogMax = 128
+// backlogMax bounds the streams of a listener that nobody accepted yet: half of those that
+// one node may open.
+const backlogMax = 512
 
 // Services are the listeners of a node, by service. All its sessions share them. The
 // zero value is ready.
@@ -66,7 +67,7 @@ func (v *Services) forget(l *Listener) {
 	}
 }
 
-// Listener is a [net.Listener] for the streams to one service, of which 128 wait to be
+// Listener is a [net.Listener] for the streams to one service, of which 512 wait to be
 // accepted. What comes beyond is refused with [CodeBacklog].
 type Listener struct {
 	services *Services

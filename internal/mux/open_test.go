@@ -32,12 +32,12 @@ func TestAnUnknownServiceIsKnownAtOnce(t *testing.T) {
 	})
 }
 
-// A listener that nobody reads has room for 128 streams; the next is refused, and there is
+// A listener that nobody reads has room for 512 streams; the next is refused, and there is
 // room again when one was accepted.
 func TestAFullBacklogRefuses(t *testing.T) {
 	inPair(t, func(p *pair) {
 		ln := p.listen("api")
-		for i := range 128 {
+		for i := range 512 {
 			if _, err := p.a.Open(p.Context(), "api"); err != nil {
 				p.Fatalf("stream %d: %v", i, err)
 			}

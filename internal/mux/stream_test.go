@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/nettest"
@@ -212,7 +213,14 @@ func TestAStreamDoesNotStayHalfClosed(t *testing.T) {
 	inPair(t, func(p *pair) {
 		a, b := p.open(p.listen("api"), "api")
 		a.Close()
-		time.Sleep(29 * time.Second)
+		time.Sleep(latency)
+		if _, err := a.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+			p.Errorf("Read after Close = %v, want %v", err, net.ErrClosed)
+		}
+		if _, err := a.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+			p.Errorf("Write after Close = %v, want %v", err, net.ErrClosed)
+		}
+		time.Sleep(29*time.Second - latency)
 		if n := p.a.Streams(); n != 1 {
 			p.Errorf("%d streams after 29 s, want 1", n)
 		}
@@ -265,6 +273,67 @@ func TestDeadlinesLoseNothing(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A deadline that passes while the connection does not take what is owed to the window costs
+// nothing of it: the Read returns its data later.
+func TestADeadlineCostsNoWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := memnet.New(1)
+		n.SetBuffer(64 << 10)
+		dialed, accepted := connections(t, n)
+		p := join(t, dialed, accepted, 0)
+		defer p.stop()
+		a, b := p.open(p.listen("api"), "api")
+		back, err := p.atA.Listen("node-a", "back")
+		if err != nil {
+			t.Fatal(err)
+		}
+		const half = 128 << 10 // of the first window
+		data := make([]byte, half)
+		for range 2 { // so that nothing is left of a window that is lost
+			if _, err := a.Write(data); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			var others []*mux.Stream
+			for range 100 { // more than yamux queues
+				st, err := p.b.Open(t.Context(), "back")
+				if err != nil {
+					t.Fatal(err)
+				}
+				go io.Copy(io.Discard, must(back.Accept()))
+				others = append(others, st)
+			}
+			n.Pause(addr(t, dialed))
+			for _, st := range others {
+				go st.Write(data)
+			}
+			time.Sleep(time.Second)
+			time.AfterFunc(5*time.Second, func() { n.Resume(addr(t, dialed)) })
+			b.SetReadDeadline(time.Now().Add(time.Second))
+			if _, err := io.ReadFull(b, data); err != nil {
+				t.Fatalf("what had arrived: %v", err)
+			}
+			b.SetReadDeadline(time.Time{})
+			time.Sleep(10 * time.Second)
+			for _, st := range others {
+				st.Close()
+			}
+		}
+		go io.Copy(io.Discard, b)
+		a.SetWriteDeadline(time.Now().Add(time.Minute))
+		if n, err := a.Write(make([]byte, 1<<20)); err != nil {
+			t.Errorf("Write = %d, %v: the window is lost", n, err)
+		}
+	})
+}
+
+func must(nc net.Conn, err error) net.Conn {
+	if err != nil {
+		panic(err)
+	}
+	return nc
 }
 
 // yamux reads without a deadline that could cost it the window; one that passes meanwhile

@@ -1,0 +1,155 @@
+package espial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/espial-go/espial/internal/engine"
+	"github.com/espial-go/espial/internal/glob"
+	"github.com/espial-go/espial/internal/ident"
+	"github.com/espial-go/espial/internal/mux"
+)
+
+// ErrNoService reports a member that does not listen on the service that was dialled.
+var ErrNoService = errors.New("espial: no such service")
+
+// domain ends the names under which services are dialled where a host is expected.
+const domain = ".espial"
+
+// Listen opens a listener for streams to a service of this node. A service is a name as a
+// node's: at most 63 of a-z, 0-9, - and _. 512 streams wait to be accepted; what comes beyond
+// is refused. It fails with EADDRINUSE if the node listens on the service already, and with
+// [ErrClosed]; the listener is closed with the node. Every error is a [net.OpError].
+//
+// What Accept returns is as TCP's: deadlines, CloseWrite, and a reset that is ECONNRESET.
+// Its RemoteAddr is the ID of the member that dialled, which TLS has proved.
+func (n *Node) Listen(service string) (net.Listener, error) {
+	if err := checkService(service); err != nil {
+		return nil, streamError("listen", service, err)
+	}
+	ln, err := n.eng.Listen(service)
+	if errors.Is(err, net.ErrClosed) {
+		return nil, streamError("listen", service, ErrClosed)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ln, nil
+}
+
+// Dial opens a stream to a service of a member: addr is service.peer, where peer is a target
+// as [ParseTarget] reads it: a name, a pattern, an ID, leader, KEY=VALUE. If it means several
+// members, this node perhaps among them, they are tried in turn until one takes the stream.
+// The first stream to a member makes a connection beside the link, which others share.
+//
+// Dial returns when the listener's backlog has the stream, which takes a round trip. It
+// returns a [net.OpError] that wraps [ErrNoService], at once, where the member does not
+// listen; [syscall.ECONNRESET] where it refuses, for one because the backlog is full;
+// [ErrNoMember]; [ErrNoLeader]; a [TargetError]; [ErrClosed]; ctx's error; or what the
+// connection failed with. Of several members it is the error of the last. At most 1,024
+// streams to a member that this node dialled may be open.
+func (n *Node) Dial(ctx context.Context, addr string) (net.Conn, error) {
+	nc, err := n.dial(ctx, addr)
+	if err != nil {
+		return nil, streamError("dial", addr, err)
+	}
+	return nc, nil
+}
+
+// DialContext is [Node.Dial] for those who bring a network and a host, as
+// [net/http.Transport] does: the network is tcp, tcp4 or tcp6, the host service.peer.espial,
+// with any port or none. Any other host is an error: nothing else is dialled.
+func (n *Node) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	switch network {
+	case "tcp", "tcp4", "tcp6":
+	default:
+		return nil, streamError("dial", addr, net.UnknownNetworkError(network))
+	}
+	host := addr
+	if h, _, err := net.SplitHostPort(addr); err == nil {
+		host = h
+	}
+	name, ok := strings.CutSuffix(strings.ToLower(strings.TrimSuffix(host, ".")), domain)
+	if !ok {
+		return nil, streamError("dial", addr, errors.New("a host is dialled as service.peer"+domain))
+	}
+	return n.Dial(ctx, name)
+}
+
+// dial is Dial without the dress of its errors.
+func (n *Node) dial(ctx context.Context, addr string) (net.Conn, error) {
+	service, peer, ok := strings.Cut(addr, ".")
+	if !ok {
+		return nil, errors.New("a stream is dialled as service.peer")
+	}
+	if err := checkService(service); err != nil {
+		return nil, err
+	}
+	t, err := ParseTarget(peer)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := n.candidates(&t)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		var st *mux.Stream
+		if st, err = n.eng.OpenStream(ctx, id, service); err == nil {
+			return st, nil
+		}
+		err = n.refusal(err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, err
+}
+
+// candidates returns whom t means now, beginning with another one each time.
+func (n *Node) candidates(t *Target) ([]ident.NodeID, error) {
+	ids := n.members(t)
+	switch {
+	case len(ids) > 0:
+		i := int(n.turn.Add(1) % uint64(len(ids)))
+		return append(ids[i:len(ids):len(ids)], ids[:i]...), nil
+	case t.kind == targetLeader:
+		return nil, ErrNoLeader
+	}
+	select {
+	case <-n.ended:
+		return nil, ErrClosed
+	default:
+		return nil, ErrNoMember
+	}
+}
+
+// refusal returns the public error for a stream that was not opened.
+func (n *Node) refusal(err error) error {
+	if e, ok := errors.AsType[*mux.ResetError](err); ok && e.Code == mux.CodeNoService {
+		return ErrNoService
+	}
+	switch {
+	case errors.Is(err, mux.ErrFull), errors.Is(err, mux.ErrEnded), errors.Is(err, engine.ErrNotLinked):
+		return told(err)
+	default:
+		return n.public(err)
+	}
+}
+
+// streamError dresses an error of Listen or Dial as the net package does.
+func streamError(op, addr string, err error) error {
+	to := mux.Addr{Node: addr}
+	return &net.OpError{Op: op, Net: to.Network(), Addr: to, Err: err}
+}
+
+// checkService returns an error for a service that nobody can listen on.
+func checkService(service string) error {
+	if glob.CheckName(service) != nil {
+		return fmt.Errorf("%q is no name of a service: at most 63 of a-z, 0-9, - and _", service)
+	}
+	return nil
+}
