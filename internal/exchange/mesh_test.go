@@ -40,7 +40,8 @@ type station struct {
 	*node
 	at        int
 	key       *ident.Key
-	published int // messages to all
+	published int  // messages to all
+	late      bool // it begins with whatever comes first
 	queue     *mailbox.Queue
 
 	mu   sync.Mutex // guards what follows
@@ -49,7 +50,7 @@ type station struct {
 
 // tally is what came of one origin.
 type tally struct {
-	next        uint64 // the message that comes next
+	first, next uint64 // the first message that came, and the one that comes next
 	lost, parts uint64 // messages that are missing, and in how many parts that was told
 	unknown     bool
 	wrong       string // the first violation
@@ -124,7 +125,13 @@ func (s *station) count(e *mailbox.Entry) {
 	for run := e.Data; len(run) > 0; {
 		var payload []byte
 		payload, run = frame.NextPayload(run)
-		if n := binary.BigEndian.Uint64(payload); n != c.next && c.wrong == "" {
+		n := binary.BigEndian.Uint64(payload)
+		if c.first == 0 {
+			if c.first = n; s.late {
+				c.next = n
+			}
+		}
+		if n != c.next && c.wrong == "" {
 			c.wrong = fmt.Sprintf("message %d where %d comes next", n, c.next)
 		}
 		c.next++

@@ -430,7 +430,7 @@ func (p *Pair) begins(o frame.OpenLane, lost uint64) {
 		return
 	}
 	p.x.relays.callFor(p, func(r *gossip.Router, now time.Time) {
-		r.Opened(now, p.member(), o.First, o.Message)
+		r.Opened(now, p.member(), gossip.Place{Received: o.First - 1, Whole: o.Message - 1})
 	})
 }
 

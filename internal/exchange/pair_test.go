@@ -290,10 +290,34 @@ func TestForgedTopicsAreDropped(t *testing.T) {
 // TestTheWayOfAnEventAllocatesNothing: publish, write, read, deliver, take and acknowledge,
 // which costs one frame where all that a node has for itself is taken at once.
 func TestTheWayOfAnEventAllocatesNothing(t *testing.T) {
-	a, b := newNode(t, 1, 0), newNode(t, 2, 0)
-	a.run(t.Context())
+	for _, tt := range []struct {
+		name   string
+		routed bool
+	}{
+		{"where everybody has always had a link", false},
+		{"where somebody had none before", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+			a.run(t.Context())
+			w := link(t, a, b)
+			if tt.routed { // a neighbour has heard of what a signed
+				marks := frame.Marks{List: []frame.Mark{{Origin: a.id, Incarnation: 1, First: 1, Message: 1}}}
+				raw, _, err := frame.Next(marks.Append(nil))
+				if err == nil {
+					err = w.ends[1].pair.Receive(raw)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			allocations(t, a, b, w)
+		})
+	}
+}
+
+func allocations(t *testing.T, a, b *node, w *wire) {
 	q := b.subscribe(mailbox.Options{})
-	w := link(t, a, b)
 	m := message("orders.placed", 1, 128)
 	ctx := t.Context()
 	var frames [][]byte

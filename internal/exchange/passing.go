@@ -55,13 +55,25 @@ func (p *Pair) gossip(raw frame.Raw) error {
 	case frame.Pull:
 		g.call(func(r *gossip.Router, now time.Time) { r.Pulled(now, p.id, f) })
 	case frame.Greet:
-		g.call(func(r *gossip.Router, _ time.Time) { r.Greeted(p.id, f) })
+		p.greeted(f)
 	case frame.Proof:
 		return p.proved(f)
 	default:
 		return fmt.Errorf("%w: %v is no data frame", ErrBreach, raw.Type)
 	}
 	return nil
+}
+
+// greeted takes the greeting of a new neighbour, which is told how far this node is, too.
+func (p *Pair) greeted(f frame.Greet) {
+	x := p.x
+	x.mu.Lock()
+	due := x.relays.enter(nil, func(r *gossip.Router, now time.Time) {
+		x.sent(r, now)
+		r.Greeted(p.id, f)
+	})
+	x.mu.Unlock()
+	handOver(due)
 }
 
 // meet makes the router the judge of a member's broadcasts before it hears of that member.
@@ -119,7 +131,7 @@ func (p *Pair) signed(b *frame.Relay) error {
 // all came before.
 func (p *Pair) acceptAll(b *frame.Relay) (after ident.Seq, err error) {
 	p.mu.Lock()
-	after, _, _, _ = p.in[frame.Broadcast].Place()
+	after = p.in[frame.Broadcast].Received()
 	p.mu.Unlock()
 	p.eachRun(b, 0, func(ev frame.Events, size int, _ mailbox.Releaser) {
 		if err == nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -107,6 +108,24 @@ func TestALinkBreaksInTheMiddle(t *testing.T) {
 	}
 }
 
+// A link is back after its session ended, so that it begins with what is published next. What
+// the other one asks others for at that moment still comes before that.
+func TestALinkIsBackAfterItsSessionEnded(t *testing.T) {
+	bubble(t, 3, func(m *mesh) {
+		m.full()
+		m.cut(0, 1)
+		for i := range 900 {
+			m.stations[0].say(10, 100)
+			time.Sleep(50 * time.Millisecond)
+			if i == 700 {
+				m.connect(0, 1)
+			}
+		}
+		time.Sleep(time.Second)
+		m.check(nil)
+	})
+}
+
 // What was on its way when a link broke is brought by others, even if nothing follows it.
 func TestTheLastMessageBeforeTheBreak(t *testing.T) {
 	bubble(t, 3, func(m *mesh) {
@@ -141,11 +160,13 @@ func TestSigningBeginsAndEnds(t *testing.T) {
 			m.connect(0, 1)
 			publish(300 * time.Millisecond)
 			m.connect(1, 2)
-			publish(2 * time.Second)
+			publish(300 * time.Millisecond)
 			if m.seen(frame.TypeRelay) == 0 {
 				t.Error("nothing was signed while links were missing")
 			}
-			publish(5 * time.Second)
+			time.Sleep(4 * time.Second)
+			publish(300 * time.Millisecond)
+			time.Sleep(2 * time.Second)
 			m.seen(frame.TypeRelay)
 			publish(200 * time.Millisecond)
 			if n := m.seen(frame.TypeRelay); n > 0 {
@@ -374,6 +395,99 @@ func TestGossipBreaches(t *testing.T) {
 	for typ := frame.TypeRelay; typ.Gossip(); typ++ {
 		if err := w.ends[0].pair.Receive(frame.Raw{Type: typ, Payload: []byte{1}}); err == nil {
 			t.Errorf("%v with one byte is taken", typ)
+		}
+	}
+}
+
+// Links break and come back at random, also the last one of a node, while all publish small
+// and large messages. In the end everybody has everything, in order and once.
+func TestLinksComeAndGo(t *testing.T) {
+	for seed := range uint64(10) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			bubble(t, 7, func(m *mesh) { comeAndGo(m, rand.New(rand.NewPCG(seed, 0))) })
+		})
+	}
+}
+
+func comeAndGo(m *mesh, r *rand.Rand) {
+	m.full()
+	for range 150 {
+		a, b := r.IntN(7), r.IntN(7)
+		if a != b && r.IntN(3) == 0 {
+			m.cut(a, b)
+		} else if a != b {
+			m.connect(a, b)
+		}
+		for range r.IntN(4) {
+			size := 1 + r.IntN(200)
+			if r.IntN(20) == 0 {
+				size = 100_000
+			}
+			m.stations[r.IntN(7)].say(1+r.IntN(5), size)
+		}
+		if r.IntN(30) == 0 {
+			time.Sleep(time.Duration(r.IntN(8)) * time.Second)
+		}
+		time.Sleep(time.Duration(r.IntN(60)) * time.Millisecond)
+	}
+	for i := range 6 {
+		m.connect(i, i+1)
+	}
+	time.Sleep(5 * time.Second)
+	m.check(nil)
+}
+
+// Nodes come while others publish. Each has everything that was published from when it was
+// listed and had a link, and is told of no loss.
+func TestNewcomersHaveAllFromTheBeginning(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			bubble(t, 8, func(m *mesh) { newcomers(m, rand.New(rand.NewPCG(seed, 1))) })
+		})
+	}
+}
+
+func newcomers(m *mesh, r *rand.Rand) {
+	present := 3
+	m.list(func(i int) bool { return i < present }, always)
+	m.connect(0, 1)
+	m.connect(1, 2)
+	if r.IntN(2) == 0 {
+		m.connect(0, 2)
+	}
+	publish := func(rounds int) {
+		for range rounds {
+			m.stations[r.IntN(present)].say(1+r.IntN(5), 1+r.IntN(100))
+			time.Sleep(time.Duration(r.IntN(40)) * time.Millisecond)
+		}
+	}
+	publish(50)
+	first := map[[2]int]int{} // what an origin had published before, by origin and newcomer
+	for ; present < len(m.stations); present++ {
+		at := present
+		m.stations[at].late = true
+		m.connect(at, r.IntN(at))
+		m.connect(at, r.IntN(at))
+		m.list(func(i int) bool { return i <= at }, always)
+		time.Sleep(2 * hop) // for OPEN, both ways
+		for i := range at {
+			first[[2]int{i, at}] = m.stations[i].published
+		}
+		if r.IntN(3) == 0 {
+			time.Sleep(time.Duration(r.IntN(30)) * time.Second)
+		}
+		publish(r.IntN(60))
+		m.connect(r.IntN(at), at)
+	}
+	publish(20)
+	time.Sleep(5 * time.Second)
+	for key, before := range first {
+		origin, s := m.stations[key[0]], m.stations[key[1]]
+		c := s.got(origin)
+		if c.wrong != "" || c.lost > 0 || c.next != uint64(origin.published)+1 && origin.published > before ||
+			c.first > uint64(before)+1 {
+			m.t.Errorf("%d begins with message %d of %d and has come to %d of %d, %d lost; want all from %d on; %s",
+				s.at, c.first, origin.at, c.next-1, origin.published, c.lost, before+1, c.wrong)
 		}
 	}
 }

@@ -43,7 +43,12 @@ func (p *Pair) member() gossip.Member { return gossip.Member{ID: p.id, Incarnati
 
 // call gives the router one input, and carries out what it decides. The caller holds no lock.
 func (g *relays) call(input func(r *gossip.Router, now time.Time)) {
-	for _, p := range g.enter(nil, input) {
+	handOver(g.enter(nil, input))
+}
+
+// handOver hands on what the router has delivered of some pairs. The caller holds no lock.
+func handOver(due []*Pair) {
+	for _, p := range due {
 		p.hand.Lock()
 		p.handOver()
 		p.hand.Unlock()
@@ -209,14 +214,19 @@ func (p *Pair) enroll() {
 		return
 	}
 	p.mu.Lock()
-	received, whole, part, ok := p.in[frame.Broadcast].Place()
+	in := p.in[frame.Broadcast]
+	received, whole, part := in.Place()
+	opened, came := in.Opened(), in.Came()
 	p.mu.Unlock()
 	p.routed.Store(true)
-	if ok {
-		p.x.relays.callFor(p, func(r *gossip.Router, now time.Time) {
-			r.Begin(now, p.member(), gossip.Place{Received: received, Whole: whole, Part: part})
-		})
-	}
+	p.x.relays.callFor(p, func(r *gossip.Router, now time.Time) {
+		switch at := (gossip.Place{Received: received, Whole: whole, Part: part}); {
+		case came:
+			r.Begin(now, p.member(), at)
+		case opened: // others may know of what the peer published before
+			r.Opened(now, p.member(), at)
+		}
+	})
 }
 
 // handOver hands on what the router has delivered of the peer. The caller holds p.hand.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/gossip"
 )
 
 const (
@@ -24,8 +25,9 @@ const (
 // signing is whether broadcasts are signed. The lock of the log guards it.
 type signing struct {
 	on      bool
-	lacked  time.Time // when a member last had no link
-	since   []byte    // the field that says where the first batch began; nil before it
+	lacks   bool      // a member has no link
+	lacked  time.Time // when that was last so
+	since   []byte    // the field that says with which batch it began; nil before that
 	backlog bool      // some of what the log held at the beginning may not be signed yet
 }
 
@@ -44,12 +46,14 @@ func (x *Exchange) review(now time.Time) {
 		must = must || p.cursor == nil || now.Sub(p.without) >= signAfter
 	}
 	s := &x.signing
-	if lacks {
+	if lacks || s.lacks {
 		s.lacked = now
 	}
+	s.lacks = lacks
 	switch {
 	case must && !s.on:
-		s.on, s.backlog = true, true
+		x.relays.enter(nil, x.sent) // while all that was not signed is known
+		s.on, s.backlog, s.since = true, true, nil
 		x.log.SignWith(x.sign)
 		x.self.wake() // its loop signs what nobody takes
 	case s.on && !lacks && now.Sub(s.lacked) >= signOn:
@@ -91,6 +95,15 @@ func (x *Exchange) sign(b frame.Relay) []byte {
 	}
 	g.schedule(now)
 	return b.Raw
+}
+
+// sent tells the router how far this node has published, if nothing of the last is signed. The
+// caller holds mu. Nothing is delivered for it.
+func (x *Exchange) sent(r *gossip.Router, now time.Time) {
+	if !x.signing.on {
+		last, whole := x.log.Place()
+		r.Sent(now, gossip.Place{Received: last, Whole: whole})
+	}
 }
 
 // signBacklog signs some of what the log held when signing began, and reports whether there

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -57,11 +58,20 @@ func (n *node) doubts() string {
 
 // SetMembers lists members that keep links with each other.
 func (n *node) SetMembers(pairs []*exchange.Pair) {
-	members := []gossip.Member{{ID: n.id, Incarnation: 1}}
+	g := &gossip.Graph{Members: []gossip.Member{{ID: n.id, Incarnation: 1}}}
 	for _, p := range pairs {
-		members = append(members, gossip.Member{ID: p.ID(), Incarnation: p.Incarnation()})
+		g.Members = append(g.Members, gossip.Member{ID: p.ID(), Incarnation: p.Incarnation()})
 	}
-	n.Exchange.SetMembers(pairs, gossip.Complete(members))
+	slices.SortFunc(g.Members, func(a, b gossip.Member) int { return a.ID.Compare(b.ID) })
+	for i := range g.Members {
+		g.Links = append(g.Links, nil)
+		for k := range g.Members {
+			if k != i {
+				g.Links[i] = append(g.Links[i], uint32(k))
+			}
+		}
+	}
+	n.Exchange.SetMembers(pairs, g)
 }
 
 // run runs the loop of the node to itself until the end of the test.

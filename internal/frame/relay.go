@@ -230,16 +230,16 @@ func (r *reader) broadcast(frames []byte) (e Events, size int) {
 const tagSince = 2
 
 // AppendSince appends to the fields of a batch the one that says with which number, and which
-// message, the first batch began that the origin ever signed. What it published before went
-// to members with a link alone. Nobody signs the field: it says where a receiver begins that
-// knows nothing of the origin, and marks say no less.
+// message, the first batch began that the origin signed since it last did without. What it
+// published right before went to members with a link alone. Nobody signs the field: it says
+// where a receiver begins that has nothing of the origin, and marks say no less.
 func AppendSince(dst []byte, first, message ident.Seq) []byte {
 	dst = append(dst, tagSince, 16)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(first))
 	return binary.BigEndian.AppendUint64(dst, uint64(message))
 }
 
-// Since returns with which number, and which message, the first batch of the origin began:
+// Since returns with which number, and which message, the origin began to sign:
 // 1 for both if the batch does not say so, or something that cannot be.
 func (b *Relay) Since() (first, message ident.Seq) {
 	for rest := b.Fields; len(rest) > 0; {

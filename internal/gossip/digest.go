@@ -57,7 +57,7 @@ func (r *Router) report(now time.Time) {
 			r.marks = append(r.marks, o.baseMark())
 			o.told = true
 		}
-		if o.received != o.base {
+		if o.received != o.base || o.stored.len() > 0 {
 			r.marks = append(r.marks, o.mark())
 		}
 		o.news = false

@@ -35,24 +35,46 @@ func (r *Router) Begin(now time.Time, m Member, at Place) {
 	r.settle(now, o)
 }
 
-// Opened says with which number and message an origin begins on a new link with this node.
-// That counts as long as nothing came of it, unless a neighbour has something from before.
-func (r *Router) Opened(now time.Time, m Member, first, message ident.Seq) {
+// Opened says where an origin begins on a new link with this node, which is to get all beyond.
+// As long as nothing came of it this node begins there, unless neighbours say that it begins
+// earlier: then it counts if all who know of more have nothing of it to give.
+func (r *Router) Opened(now time.Time, m Member, at Place) {
 	r.enter()
-	o := r.byKey[m]
+	o := r.meet(now, m)
 	if o == nil || o == r.own || o.proven {
 		return
 	}
-	if o.based && first > o.received+1 {
-		for _, c := range o.repair.claims {
-			if c.first <= c.last {
-				return
-			}
-		}
+	o.opened, o.start, o.startWhole = true, at.Received, at.Whole
+	if o.based && at.Received > o.received && !o.repair.barren() {
+		return
 	}
-	o.begin(now, first-1, message-1, true)
+	o.begin(now, at.Received, at.Whole, true)
 	r.follow(now, o)
 	r.settle(now, o)
+}
+
+// barren reports whether somebody claims to have been beyond what this node has, and nobody
+// has anything of it.
+func (p *repair) barren() bool {
+	for _, c := range p.claims {
+		if c.first <= c.last {
+			return false
+		}
+	}
+	return len(p.claims) > 0
+}
+
+// Sent says how far this node has published without signatures, so that newcomers begin
+// there. What of it is signed later may still be published.
+func (r *Router) Sent(now time.Time, at Place) {
+	r.enter()
+	o := r.own
+	if o == nil || at.Received <= o.received {
+		return
+	}
+	r.store.clear(o, false)
+	o.begin(now, at.Received, at.Whole, true)
+	o.part, o.proven, o.bare = partNone, false, at.Received
 }
 
 // Direct takes what an origin sent over its own link and did not sign, because all members
@@ -66,8 +88,12 @@ func (r *Router) Direct(now time.Time, b frame.Relay) (known bool) {
 	if o == nil || o == r.own || !o.standing.heard() {
 		return false
 	}
-	if !o.proven { // the origin knows best where this node begins
+	switch {
+	case o.proven:
+	case o.based && b.First <= o.received: // the origin knows better
 		o.begin(now, b.First-1, b.Message-1, true)
+	default:
+		r.raise(now, o, b.First, b.Message)
 	}
 	if b.Last <= o.received {
 		r.stats.Duplicates++
@@ -90,6 +116,7 @@ func (r *Router) Direct(now time.Time, b frame.Relay) (known bool) {
 	r.store.clear(o, false) // it does not reach up to what comes next
 	skip := o.take(&b)
 	o.bare = b.Last
+	o.base, o.baseWhole = o.received, o.whole // nobody can have anything from before
 	r.stats.Lost += lost
 	r.out.Deliveries = append(r.out.Deliveries, Delivery{
 		Origin: b.Origin, Incarnation: b.Incarnation, Lost: lost, Batch: b, Skip: skip,

@@ -86,7 +86,7 @@ func TestALinkWithTheOrigin(t *testing.T) {
 func TestOpened(t *testing.T) {
 	opened := func(s *script, first ident.Seq) *script {
 		return s.do(func(r *gossip.Router, now time.Time) {
-			r.Opened(now, gossip.Member{ID: name('x'), Incarnation: one}, first, first)
+			r.Opened(now, gossip.Member{ID: name('x'), Incarnation: one}, gossip.Place{Received: first - 1, Whole: first - 1})
 		})
 	}
 	fresh := func(t *testing.T) *script {
@@ -99,6 +99,13 @@ func TestOpened(t *testing.T) {
 	t.Run("but not where they have", func(t *testing.T) {
 		s := fresh(t).marks('a', true, frame.Mark{Origin: name('x'), Incarnation: one, First: 21, Last: 20, Message: 21})
 		opened(s.mark('a', 'x', 21, 30, 31), 31).to(100).want("20 pull a x 21-30", "70 pull a x 21-30")
+	})
+	t.Run("nor where nobody has said more yet", func(t *testing.T) {
+		s := fresh(t).marks('a', true, frame.Mark{Origin: name('x'), Incarnation: one, First: 21, Last: 20, Message: 21})
+		opened(s, 22).get('a', s2(t, 'x', 21)).want("0 deliver x 21-22")
+	})
+	t.Run("and where no neighbour has said anything", func(t *testing.T) {
+		opened(fresh(t), 31).get('a', s2(t, 'x', 31)).want("0 deliver x 31-32")
 	})
 	t.Run("nor once something came", func(t *testing.T) {
 		s := fresh(t).get('a', s2(t, 'x', 1)).skip()
@@ -120,7 +127,7 @@ func TestWhatIsSignedLate(t *testing.T) {
 		s.get('x', b[1]).want("0 forward x 2-2 to cd").pull('c', 'x', 3, 4).want("0 tell c, x 5-4 then 5")
 		s.get('x', b[2:4]...).want("0 forward x 3-3 to cd", "0 forward x 4-4 to cd")
 		s.pull('c', 'x', 3, 4).want("0 forward x 3-3 to c", "0 forward x 4-4 to c")
-		s.to(100).want("30 tell cdx, x 1-0 then 1, x 2-4 then 5")
+		s.to(100).want("30 tell cdx, x 5-4 then 5, x 2-4 then 5")
 	})
 	t.Run("once, whoever sends it", func(t *testing.T) {
 		s, b := late(t)

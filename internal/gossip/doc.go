@@ -67,7 +67,7 @@
 // A newcomer begins with each origin where that was when it was accepted. Neighbours tell
 // it: it says how long ago its first link came up, and they say how far they were then.
 // Of an origin that is heard of later, each neighbour says where it began itself. A member
-// that was silent for long begins with the first batch that it ever signed.
+// that was silent for long begins with the first batch that it signed.
 //
 // # A link with the origin
 //

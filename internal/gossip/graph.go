@@ -24,21 +24,6 @@ type Graph struct {
 	Links [][]uint32
 }
 
-// Complete returns the graph in which all members keep links with all others, in any order
-// and each ID once.
-func Complete(members []Member) *Graph {
-	g := &Graph{Members: members, Links: make([][]uint32, len(members))}
-	slices.SortFunc(members, func(a, b Member) int { return a.ID.Compare(b.ID) })
-	for i := range members {
-		for k := range members {
-			if k != i {
-				g.Links[i] = append(g.Links[i], uint32(k))
-			}
-		}
-	}
-	return g
-}
-
 // index returns the place of id among the members, and whether it is one.
 func (g *Graph) index(id ident.NodeID) (int, bool) {
 	return slices.BinarySearchFunc(g.Members, id, func(m Member, id ident.NodeID) int {

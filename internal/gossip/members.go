@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
 )
 
 // View tells who is a member and who keeps links with whom. What a member published is
@@ -54,14 +55,27 @@ func (r *Router) assign(now time.Time) {
 	}
 }
 
-// base makes an origin begin with the first batch that it ever signed, if it was a member for
-// long before anything was heard of it.
+// base makes an origin begin with the first batch that it signed since it last did without, if
+// it was a member for long before anything was heard of it, and not before that batch if not.
 func (r *Router) base(now time.Time, o *origin, b *frame.Relay) {
-	if !o.settled || o.proven {
+	if o.proven || !o.based && !o.settled {
 		return
 	}
 	first, message := b.Since()
-	if !o.based || o.received > first-1 {
+	if !o.based || o.settled && o.received > first-1 {
+		o.begin(now, first-1, message-1, true)
+		return
+	}
+	r.raise(now, o, first, message)
+}
+
+// raise makes an origin of which nothing came begin with a number and a message, if it begins
+// earlier: nothing before was signed. But it never begins behind where a link with it began.
+func (r *Router) raise(now time.Time, o *origin, first, message ident.Seq) {
+	if o.opened && first-1 > o.start {
+		first, message = o.start+1, o.startWhole+1
+	}
+	if !o.based || o.received < first-1 {
 		o.begin(now, first-1, message-1, true)
 	}
 }

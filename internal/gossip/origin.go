@@ -47,6 +47,11 @@ type origin struct {
 	settled bool
 	basedAt time.Time
 
+	// opened says that start and startWhole are where a link with the origin began: all
+	// beyond is for this node, whatever neighbours say.
+	opened            bool
+	start, startWhole ident.Seq
+
 	// base and baseWhole are where this node began, which neighbours are told first.
 	base, baseWhole ident.Seq
 	told            bool

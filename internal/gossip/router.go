@@ -204,7 +204,8 @@ func (r *Router) peerAt(id ident.NodeID) (int, bool) {
 }
 
 // Publish takes a batch of this node. What it leaves out after the numbers of the last one
-// went to all members that there were, and was not signed.
+// went to all members that there were, and was not signed; if it is signed later it may still
+// be published, in the order of the numbers.
 func (r *Router) Publish(now time.Time, b frame.Relay) {
 	r.enter()
 	o := r.own
@@ -212,6 +213,10 @@ func (r *Router) Publish(now time.Time, b frame.Relay) {
 		o = r.add(now, Member{r.cfg.Self, r.cfg.Incarnation}, member)
 		o.begin(now, b.First-1, b.Message-1, true)
 		r.own = o
+	}
+	if b.Last <= o.bare && b.First > o.late {
+		r.late(now, r.cfg.Self, o, &b)
+		return
 	}
 	if b.First > o.received+1 {
 		r.store.clear(o, false)

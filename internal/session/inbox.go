@@ -31,6 +31,7 @@ const WindowMin = frame.PayloadMax + Overhead*RunMax
 type Inbox struct {
 	window   int
 	open     bool
+	came     bool       // something came, or was lost
 	received ident.Seq  // all up to it came, or were lost
 	whole    ident.Seq  // the last message that came as a whole, or was lost, pieces not counted
 	more     bool       // of the next one some pieces came
@@ -71,10 +72,16 @@ func (i *Inbox) Window() int { return i.window }
 func (i *Inbox) Received() ident.Seq { return i.received }
 
 // Place returns how far the lane has come: all numbers up to received, all messages up to
-// whole, and of the next message some pieces if part is set. It reports false before Start.
-func (i *Inbox) Place() (received, whole ident.Seq, part, ok bool) {
-	return i.received, i.whole, i.more, i.open
+// whole, and of the next message some pieces if part is set.
+func (i *Inbox) Place() (received, whole ident.Seq, part bool) {
+	return i.received, i.whole, i.more
 }
+
+// Opened reports whether the lane has begun.
+func (i *Inbox) Opened() bool { return i.open }
+
+// Came reports whether something came since, or was lost.
+func (i *Inbox) Came() bool { return i.came }
 
 // Start takes the lowest number that the peer can still send, and the message that it
 // belongs to, from its OPEN: the beginning of the session at the first time, and later
@@ -94,7 +101,7 @@ func (i *Inbox) Start(first, message ident.Seq) (lost uint64, err error) {
 			return 0, err
 		}
 		i.abandon()
-		i.received, i.whole = first-1, message-1
+		i.received, i.whole, i.came = first-1, message-1, true
 		i.settle()
 	}
 	i.owed = true
@@ -168,7 +175,7 @@ func (i *Inbox) Accept(e frame.Events, cost int) (skip int, lost uint64, err err
 	if lost > 0 {
 		i.abandon()
 	}
-	i.received = last
+	i.received, i.came = last, true
 	i.whole = e.Message + ident.Seq(e.Count) - 1
 	if e.More {
 		i.whole--

@@ -46,6 +46,13 @@ func (l *Log) signNext() {
 	l.signed++
 }
 
+// Place returns how far the log has come: the number of the last message or piece, and that of
+// the last message. What is appended later is in other frames.
+func (l *Log) Place() (last, whole ident.Seq) {
+	l.complete()
+	return l.next - 1, l.count
+}
+
 // OpenBare is Open for a receiver that needs no signatures, because it is the node itself:
 // its Take gives EVENTS alone, and waits for nobody to sign them.
 func (l *Log) OpenBare() *Cursor {
