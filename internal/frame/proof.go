@@ -78,14 +78,18 @@ func (p *Proof) appendSigned(dst []byte) []byte {
 // or an error that wraps [ident.ErrKeyType] or [ident.ErrSignature], which a key of another
 // node is, too.
 func (p Proof) Verify(public []byte) error {
-	err := ident.ErrSignature
-	if ident.IDOf(public) == p.Origin {
-		err = ident.Verify(public, p.appendSigned([]byte(relayLabel)), p.Signature)
-	}
-	if err != nil {
+	if err := verify(p.Origin, public, p.appendSigned([]byte(relayLabel)), p.Signature); err != nil {
 		return fmt.Errorf("frame: batch %d to %d of %s: %w", p.First, p.Last, p.Origin.Short(), err)
 	}
 	return nil
+}
+
+// verify checks a signature of the node by with what is said to be its public key.
+func verify(by ident.NodeID, public, msg, signature []byte) error {
+	if ident.IDOf(public) != by {
+		return ident.ErrSignature
+	}
+	return ident.Verify(public, msg, signature)
 }
 
 func decodeProof(r *reader) Proof {

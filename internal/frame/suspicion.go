@@ -71,11 +71,7 @@ func (s *Suspicion) Sign(sign func(msg []byte) ([]byte, error)) error {
 // question whether the suspicion is news. It returns nil or an error that wraps
 // [ident.ErrKeyType] or [ident.ErrSignature], which a key of another node is, too.
 func (s Suspicion) Verify(public []byte) error {
-	err := ident.ErrSignature
-	if ident.IDOf(public) == s.By {
-		err = ident.Verify(public, s.appendSigned([]byte(suspicionLabel)), s.Signature)
-	}
-	if err != nil {
+	if err := verify(s.By, public, s.appendSigned([]byte(suspicionLabel)), s.Signature); err != nil {
 		return fmt.Errorf("frame: suspicion of %s by %s: %w", s.Target.Short(), s.By.Short(), err)
 	}
 	return nil
