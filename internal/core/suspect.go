@@ -88,7 +88,7 @@ func (c *Core) accuse(now time.Time, a member.Accuse) {
 // suspected takes a suspicion that the peer of l made or passes on. Whom it is about
 // answers with a higher version of its record, unless it has one already.
 func (c *Core) suspected(now time.Time, l *link, s frame.Suspicion) {
-	if _, listed := c.table.Get(s.By); !listed || !c.suspicions.news(now, statementOf(s)) {
+	if _, listed := c.table.Get(s.By); !listed || c.Ahead(s) || !c.suspicions.news(now, statementOf(s)) {
 		return
 	}
 	if s.Target != c.self {
@@ -103,6 +103,20 @@ func (c *Core) suspected(now time.Time, l *link, s frame.Suspicion) {
 	default:
 		c.detector.Suspected(now, s.By, s.Target, s.Incarnation, s.Refused)
 	}
+}
+
+// Ahead reports whether a suspicion speaks of a record that this node has not seen. Who
+// passes on a true one has passed on the record before. So it is not believed, and not taken
+// note of: a version that its target never signed is one that it cannot refute.
+func (c *Core) Ahead(s frame.Suspicion) bool {
+	r := c.table.Self()
+	if s.Target != c.self {
+		m, listed := c.table.Get(s.Target)
+		if r = m.Record; !listed {
+			return false
+		}
+	}
+	return s.Incarnation == r.Incarnation && s.Version > r.Version
 }
 
 // weigh takes a suspicion of another node and passes it on, but for one that a record

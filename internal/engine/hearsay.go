@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -37,8 +38,14 @@ type saying struct {
 type hearsay struct {
 	mu    sync.Mutex // guards what follows
 	heard map[saying]time.Time
-	order []saying // oldest first; one may be forgotten already
+	order []heard // oldest first
 	by    map[ident.NodeID]int
+}
+
+// heard is a saying and when it came.
+type heard struct {
+	saying
+	at time.Time
 }
 
 func newHearsay() *hearsay {
@@ -50,34 +57,51 @@ func newHearsay() *hearsay {
 func (h *hearsay) news(now time.Time, s saying) (news, known bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for len(h.order) > 0 && (len(h.order) >= hearsayMax || now.Sub(h.heard[h.order[0]]) >= hearsayFor) {
-		h.drop(h.order[0])
-		h.order = h.order[1:]
+	for len(h.order) > 0 && (len(h.order) >= hearsayMax || now.Sub(h.order[0].at) >= hearsayFor) {
+		h.drop(0)
 	}
 	if _, known = h.heard[s]; known || h.by[s.by] >= hearsayShare {
 		return false, known
 	}
 	h.heard[s] = now
-	h.order = append(h.order, s)
+	h.order = append(h.order, heard{s, now})
 	h.by[s.by]++
 	return true, false
 }
 
-// forget takes back that s was heard of: nothing came of it.
+// forget takes back that s was heard of, because it is of use when it comes again. It counts
+// toward what its accuser may say.
 func (h *hearsay) forget(s saying) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.drop(s)
+	delete(h.heard, s)
 }
 
-// drop forgets s, but not its place in the order. The caller holds mu.
-func (h *hearsay) drop(s saying) {
-	if _, known := h.heard[s]; !known {
-		return
+// retract takes back everything about s: nobody said it, as far as is known here.
+func (h *hearsay) retract(s saying) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := len(h.order) - 1; i >= 0; i-- {
+		if h.order[i].saying == s {
+			h.drop(i)
+			return
+		}
 	}
-	delete(h.heard, s)
-	if h.by[s.by]--; h.by[s.by] == 0 {
-		delete(h.by, s.by)
+}
+
+// drop removes what came at a place in the order. The caller holds mu.
+func (h *hearsay) drop(i int) {
+	d := h.order[i]
+	if i == 0 {
+		h.order = h.order[1:]
+	} else {
+		h.order = slices.Delete(h.order, i, i+1)
+	}
+	if h.heard[d.saying].Equal(d.at) {
+		delete(h.heard, d.saying)
+	}
+	if h.by[d.by]--; h.by[d.by] == 0 {
+		delete(h.by, d.by)
 	}
 }
 
@@ -96,21 +120,26 @@ func (h *handler) accused(s frame.Suspicion, cost int64) error {
 	m, listed := e.member(s.By)
 	if !news || !listed {
 		if news {
-			e.hearsay.forget(k)
+			e.hearsay.retract(k)
 		}
 		e.dropped.suspicions.Add(1)
 		return nil
 	}
 	if err := s.Verify(m.Record.Public); err != nil {
-		e.hearsay.forget(k)
+		e.hearsay.retract(k)
 		e.dropped.suspicions.Add(1)
 		return err
 	}
 	if !h.offer(cost, func(now time.Time) {
 		e.core.Heard(now, h.id, now)
+		if e.core.Ahead(s) {
+			// Not yet believed. If it is true, it comes again behind the record.
+			e.hearsay.forget(k)
+			return
+		}
 		e.core.Receive(now, h.id, s)
 	}) {
-		e.hearsay.forget(k) // another peer passes it on
+		e.hearsay.retract(k) // another peer passes it on
 	}
 	return nil
 }

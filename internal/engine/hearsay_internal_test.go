@@ -173,3 +173,28 @@ func TestASuspicionWithoutRoomIsNotKnown(t *testing.T) {
 		t.Errorf("the next link: %v, or no input", err)
 	}
 }
+
+// A member that says too early what will be true once must not keep it from being heard
+// then; but it has its share.
+func TestASuspicionThatIsAheadIsNotKnown(t *testing.T) {
+	e := idle(t, nil)
+	h, a := &handler{e: e, id: 1}, newAccuser(t, e)
+	self := e.core.Self()
+	s := a.says(self.Version + 1)
+	s.Target, s.Incarnation = self.ID, self.Incarnation
+	if err := s.Sign(a.key.Sign); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 2 * hearsayShare {
+		if err := h.Receive(raws(t, s, 1)); err != nil {
+			t.Fatal(err)
+		}
+		want := 1
+		if n >= hearsayShare {
+			want = 0
+		}
+		if got := drain(e); got != want {
+			t.Fatalf("time %d: %d inputs, want %d", n, got, want)
+		}
+	}
+}
