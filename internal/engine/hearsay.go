@@ -81,8 +81,8 @@ func (h *hearsay) forget(s saying) {
 func (h *hearsay) retract(s saying) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for i := len(h.order) - 1; i >= 0; i-- {
-		if h.order[i].saying == s {
+	for i, o := range slices.Backward(h.order) {
+		if o.saying == s {
 			h.drop(i)
 			return
 		}
