@@ -110,7 +110,7 @@ func New(now time.Time, c Config) (*Core, error) {
 			Self: c.Self, Incarnation: c.Record.Incarnation,
 			SuspectAfter: c.SuspectAfter, RemoveAfter: c.RemoveAfter,
 		}, c.Rand),
-		dials:      dial.New(dial.Config{Self: c.Self}, c.Rand),
+		dials:      newDials(c),
 		mesh:       newMesh(c, table.Self()),
 		demand:     newDemand(),
 		vouch:      c.Vouch,
@@ -130,6 +130,12 @@ func New(now time.Time, c Config) (*Core, error) {
 	}
 	k.settle(now)
 	return k, nil
+}
+
+// newDials returns the dial schedule. Where links are few, all nodes that start together have
+// none left for most of those whom they find, and seek the ones that they need instead.
+func newDials(c Config) *dial.Scheduler {
+	return dial.New(dial.Config{Self: c.Self, Spare: min(c.MaxPeers, dial.RateMaxDefault/2)}, c.Rand)
 }
 
 // Found adds an address to try. See [dial.Scheduler.Found] for what must be true of it.

@@ -114,10 +114,8 @@ func TestWhomNobodyNeedsIsLetGo(t *testing.T) {
 	n.Require(n.now, []ident.NodeID{id(far)})
 	n.dials(addr(far), far) // it has no room
 	n.Require(n.now, nil)
-	for range 10 {
-		if got := n.dials("", 0); slices.Contains(got, addr(far)) {
-			t.Fatalf("dialled %q, want no %s", got, addr(far))
-		}
+	if got := n.dials("", 0); slices.Contains(got, addr(far)) { // before the neighbours are passed over
+		t.Fatalf("dialled %q, want no %s", got, addr(far))
 	}
 }
 

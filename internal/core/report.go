@@ -64,6 +64,9 @@ func (c *Core) Rejected(now time.Time, r Rejection) {
 		if r.By == ByPeer && !r.OnDemand {
 			c.mesh.keeper.Failed(now, r.Peer)
 		}
+		if m, listed := c.table.Get(r.Peer); listed && m.Record.Incarnation == r.Incarnation {
+			c.detector.Heard(now, r.Peer, now) // it takes a process to shake hands
+		}
 		return
 	default:
 	}

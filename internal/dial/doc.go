@@ -29,7 +29,8 @@
 // second for as long as there is one that is not linked, resting or being dialled, and
 // the one that waited longest comes first.
 // Among strangers the source that waited longest comes first, so a flood from one
-// source delays the others by one dial each.
+// source delays the others by one dial each. [Config.Spare] starts of each second are for
+// redials, turns and requests alone.
 //
 // A node that is linked is not dialled. Of two strangers that know each other's IDs the
 // lower one dials at once and the higher one [HigherWait] later, so that they do not

@@ -118,18 +118,18 @@ func (s *Scheduler) when(t *target, r rank, by time.Time) (at time.Time, ok bool
 	if at.After(by) || s.linked[t.who()] || s.busy[t.id] || s.listed[t.who()] && !t.requested(r) {
 		return time.Time{}, false
 	}
-	spare := 0
+	spare, most := 0, s.c.AtOnceMax
 	if r == ordinary {
-		spare = 1
+		spare, most = s.c.Spare, max(most-1, 1)
 	}
-	if len(s.flights) >= max(s.c.AtOnceMax-spare, 1) {
+	if len(s.flights) >= most {
 		return time.Time{}, false
 	}
 	if !t.place.local {
 		// The start that has to be a second old so that this one, and as many as are
 		// spared, stay within the rate.
 		n := len(s.starts)
-		at = later(at, s.starts[(s.oldest+min(spare, n-1))%n].Add(rateWindow))
+		at = later(at, s.starts[(s.oldest+spare)%n].Add(rateWindow))
 	}
 	return at, !at.After(by)
 }

@@ -57,6 +57,9 @@ type Config struct {
 	Self      ident.NodeID // this node; candidates with this ID are ignored
 	RateMax   int          // dials started in any second; default RateMaxDefault
 	AtOnceMax int          // dials in flight; default AtOnceMaxDefault
+
+	// Spare is how many of RateMax are kept for redials and turns, at least and by default 1.
+	Spare int
 }
 
 // Start is a dial to begin now. The caller bounds it to one second and reports its end
@@ -107,6 +110,7 @@ func New(c Config, r *rand.Rand) *Scheduler {
 	if c.AtOnceMax <= 0 {
 		c.AtOnceMax = AtOnceMaxDefault
 	}
+	c.Spare = min(max(c.Spare, 1), c.RateMax-1)
 	return &Scheduler{
 		c:       c,
 		rand:    r,

@@ -91,3 +91,25 @@ func TestAskLeavesRoomForWhatCannotWait(t *testing.T) {
 		t.Errorf("%d dials, want one for each of the 40 that were asked for", got)
 	}
 }
+
+// TestStrangersLeaveRoomForRequests: many strangers are found at once, and then a member is
+// needed.
+func TestStrangersLeaveRoomForRequests(t *testing.T) {
+	for _, spare := range []int{0, 5} {
+		w := newWorld(t, always(refused))
+		w.s = newScheduler(dial.Config{Spare: spare}, 1)
+		for n := range 20 {
+			w.found(addr(100+n), dial.Multicast, 100+n)
+		}
+		strangers := len(w.run(500 * time.Millisecond))
+		for n := range 5 {
+			w.s.Listed(id(1+n), true)
+			w.s.Seek(w.now, id(1+n), []string{addr(1 + n)}, true)
+		}
+		requests := len(w.run(100 * time.Millisecond))
+		if kept := max(spare, 1); strangers != dial.RateMaxDefault-kept || requests != kept {
+			t.Errorf("with %d to spare %d strangers and %d members were dialled, want %d and %d",
+				spare, strangers, requests, dial.RateMaxDefault-kept, kept)
+		}
+	}
+}

@@ -270,9 +270,10 @@ func (k *Keeper) Down(now time.Time, id ident.NodeID, why Why) {
 }
 
 // Failed reports that a dial of id failed, or that a handshake with it did for another
-// reason than a no of this node. It says nothing where a link with id is up.
+// reason than a no of this node. It says nothing where neither is under way, so it may be
+// said twice.
 func (k *Keeper) Failed(now time.Time, id ident.NodeID) {
-	if t := k.get(id); t != nil && !t.linked {
+	if t := k.get(id); t != nil && (t.sought || t.admitted) {
 		k.fail(now, t)
 	}
 }
