@@ -8,6 +8,7 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/espial-go/espial/codec"
 	"github.com/espial-go/espial/internal/exchange"
@@ -187,24 +188,45 @@ type question struct {
 // ask calls a method at one member, by way of [Config.WrapCall].
 func (n *Node) ask(ctx context.Context, id NodeID, q question) (r exchange.Reply, from Sender, err error) {
 	from = n.sender(id)
-	call := func(ctx context.Context, _ Caller, data []byte) ([]byte, error) {
-		if len(data) > n.cfg.EventMax {
-			err := &unansweredError{class: ErrNotSent, cause: tooLarge(len(data), n.cfg.EventMax)}
-			return nil, &MethodError{Method: q.method, Member: from, Err: err}
-		}
-		r, err = n.eng.Exchange().Call(ctx, ident.NodeID(id), exchange.Request{
-			Method: q.method, Codec: uint8(q.codec), Value: data,
-		})
-		return r.Value, n.outcome(&r, &q, from, err)
-	}
 	if len(n.cfg.WrapCall) == 0 {
-		_, err = call(ctx, Caller{}, q.data)
+		r, err = n.askBare(ctx, from, &q)
 		return r, from, err
 	}
-	who := Caller{Sender: n.self(), Method: q.method, Callee: from, Codec: q.codec}
-	value, err := wrap(call, n.cfg.WrapCall)(ctx, who, q.data)
-	r.Value = value // a wrapper may change it
+	r, err = n.askWrapped(ctx, from, q)
 	return r, from, err
+}
+
+// askWrapped is ask with the wrappers.
+func (n *Node) askWrapped(ctx context.Context, to Sender, q question) (r exchange.Reply, err error) {
+	call := func(ctx context.Context, _ Caller, data []byte) ([]byte, error) {
+		q.data = data // a wrapper may change it
+		r, err = n.askBare(ctx, to, &q)
+		return r.Value, err
+	}
+	who := Caller{Sender: n.self(), Method: q.method, Callee: to, Codec: q.codec}
+	value, err := wrap(call, n.cfg.WrapCall)(ctx, who, q.data)
+	r.Value = value // likewise
+	return r, err
+}
+
+// askBare is ask without the wrappers.
+func (n *Node) askBare(ctx context.Context, to Sender, q *question) (exchange.Reply, error) {
+	if len(q.data) > n.cfg.EventMax {
+		err := &unansweredError{class: ErrNotSent, cause: tooLarge(len(q.data), n.cfg.EventMax)}
+		return exchange.Reply{}, &MethodError{Method: q.method, Member: to, Err: err}
+	}
+	r, err := n.eng.Exchange().Call(ctx, ident.NodeID(to.ID), exchange.Request{
+		Method: q.method, Codec: uint8(q.codec), Value: q.data,
+	})
+	if err == nil && r.Outcome == frame.OutcomeValue {
+		return r, nil
+	}
+	at, limited := ctx.Deadline()
+	if err == nil && r.Outcome == frame.OutcomeFailed && limited && !time.Now().Before(at) {
+		// The handler says so, and was quicker than the timer of this end.
+		err = &exchange.CallError{Sent: true, Err: context.DeadlineExceeded}
+	}
+	return r, n.outcome(&r, q, to, err)
 }
 
 // sender names a member.
@@ -221,7 +243,7 @@ func (n *Node) sender(id NodeID) Sender {
 // self names this node.
 func (n *Node) self() Sender { return Sender{ID: n.id, Name: n.cfg.Name} }
 
-// outcome returns the error that a reply stands for, nil for a value.
+// outcome returns the error that a reply without a value stands for, or that there is none.
 func (n *Node) outcome(r *exchange.Reply, q *question, from Sender, err error) error {
 	out := &MethodError{Method: q.method, Member: from}
 	if failed, ok := errors.AsType[*exchange.CallError](err); ok {
@@ -236,8 +258,6 @@ func (n *Node) outcome(r *exchange.Reply, q *question, from Sender, err error) e
 		return out
 	}
 	switch r.Outcome {
-	case frame.OutcomeValue:
-		return nil
 	case frame.OutcomeNoHandler:
 		out.Err = ErrNoHandler
 	case frame.OutcomeBusy:

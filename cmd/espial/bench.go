@@ -28,7 +28,7 @@ type benchOptions struct {
 
 // benchChild is what a receiver process is told.
 type benchChild struct {
-	carrier string // "link" or "bare"
+	carrier string // "link", "bare" or "pong"
 	cluster string
 	addr    string
 	nodes   int
@@ -81,12 +81,16 @@ over TLS. The program espial-bench measures all of A and B then, because
 espial does not depend on its peers; in a checkout of espial, make peers
 builds it beside espial in bin.
 
+Scenario C calls a method that returns its argument, one call after the other
+and 64 at a time. There the bare carrier is ping-pong: a TLS connection for
+each caller, on which a message comes back before the next one leaves.
+
 Scenario E runs 5 nodes in a process each and measures, as each of the others
 saw it, how long it takes until a new node is met (from the start of its
 process), a killed and a frozen one are suspected and removed, and a killed
 leader is replaced (without a quorum). Of fewer than 100 values the p99 is the
 longest. Splits and heals are not measured: they need hosts of their own.
---size, --nodes and --duration are for A and B.`,
+--size and --duration are for A, B and C, --nodes for B.`,
 		Example: "  espial bench --scenario A --size 128 --runs 3\n" +
 			"  espial bench --peers --histogram",
 		Args: wants(),
@@ -96,12 +100,12 @@ longest. Splits and heals are not measured: they need hosts of their own.
 	}
 	f := c.Flags()
 	f.StringVar(&o.scenario, "scenario", "all", "`SCENARIO` to measure: A (one to one),\n"+
-		"B (one to --nodes), E (failures) or all")
+		"B (one to --nodes), C (calls), E (failures) or all")
 	f.IntVar(&o.size, "size", 128, "`BYTES` of one message, 8 to 1048576")
 	f.IntSliceVar(&o.nodes, "nodes", []int{4, 16}, "how many `NODES` receive in scenario B, 1 to 16;\n"+
 		"one measurement for each number given")
 	f.IntVar(&o.runs, "runs", 3, "measure so many `TIMES`; the median counts")
-	f.DurationVar(&o.duration, "duration", 3*time.Second, "`TIME` of one measurement of A or B")
+	f.DurationVar(&o.duration, "duration", 3*time.Second, "`TIME` of one measurement of A, B or C")
 	f.BoolVar(&o.peers, "peers", false, "measure NATS as well, with the program espial-bench")
 	f.BoolVar(&o.buckets, "histogram", false, "print how the latencies of A and B are spread, too")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
@@ -114,8 +118,11 @@ func newBenchReceiverCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "bench-receiver", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if b.carrier == "bare" {
+			switch b.carrier {
+			case "bare":
 				return receiveBare(c.Context(), b, os.Stdin, c.OutOrStdout())
+			case "pong":
+				return pong(c.Context(), os.Stdin, c.OutOrStdout())
 			}
 			return receiveNodes(c.Context(), b, os.Stdin, c.OutOrStdout())
 		},
@@ -136,20 +143,29 @@ func (o benchOptions) wants(scenario string) bool {
 // check returns a usage error for a flag out of range.
 func (o benchOptions) check() error {
 	switch {
-	case !slices.Contains([]string{"A", "B", "E", "all"}, o.scenario):
-		return usagef("--scenario: is %q, must be A, B, E or all", o.scenario)
+	case !slices.Contains([]string{"A", "B", "C", "E", "all"}, o.scenario):
+		return usagef("--scenario: is %q, must be A, B, C, E or all", o.scenario)
 	case o.size < 8 || o.size > 1<<20:
 		return usagef("--size: is %d, must be 8 to %d", o.size, 1<<20)
 	case len(o.nodes) == 0 || slices.Min(o.nodes) < 1 || slices.Max(o.nodes) > 16:
 		return usagef("--nodes: is %v, must be numbers from 1 to 16", o.nodes)
 	case o.runs < 1 || o.runs > 100:
 		return usagef("--runs: is %d, must be 1 to 100", o.runs)
-	case o.peers && o.scenario == "E":
-		return usagef("--peers: is for the scenarios A and B")
-	case o.peers && slices.Min(o.nodes) < 2: //nolint:mnd // one receiver is scenario A
-		return usagef("--nodes: is %v, must be numbers from 2 to 16 with --peers", o.nodes)
 	case o.duration < 100*time.Millisecond || o.duration > time.Minute:
 		return usagef("--duration: is %v, must be 100ms to 1m", o.duration)
+	case o.peers:
+		return o.checkPeers()
+	}
+	return nil
+}
+
+// checkPeers is check for what --peers rules out.
+func (o benchOptions) checkPeers() error {
+	switch {
+	case o.scenario == "C" || o.scenario == "E":
+		return usagef("--peers: is for the scenarios A and B")
+	case slices.Min(o.nodes) < 2: //nolint:mnd // one receiver is scenario A
+		return usagef("--nodes: is %v, must be numbers from 2 to 16 with --peers", o.nodes)
 	}
 	return nil
 }
@@ -166,6 +182,10 @@ func bench(ctx context.Context, o benchOptions, out, errs io.Writer) error {
 	case o.wants("A") || o.wants("B"):
 		err = benchRates(ctx, o, out)
 	}
+	if err == nil && o.wants("C") {
+		o.gap(out)
+		err = benchCalls(ctx, o, out)
+	}
 	if err != nil || !o.wants("E") {
 		return err
 	}
@@ -173,10 +193,15 @@ func bench(ctx context.Context, o benchOptions, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	o.gap(out)
+	return printFaults(out, results, o.json)
+}
+
+// gap parts two tables.
+func (o benchOptions) gap(out io.Writer) {
 	if o.scenario == "all" && !o.json {
 		_, _ = fmt.Fprintln(out)
 	}
-	return printFaults(out, results, o.json)
 }
 
 // benchCluster returns a name for a cluster that nobody else has.

@@ -153,6 +153,9 @@ func receiveNodes(ctx context.Context, b benchChild, in io.Reader, out io.Writer
 			return err
 		}
 		defer n.Close() //nolint:errcheck // the process ends
+		if _, err := n.Serve(benchMethod, echo); err != nil {
+			return err
+		}
 		events := n.Subscribe(ctx, benchTopic, espial.WithPolicy(espial.Block), espial.ReuseData())
 		wg.Go(func() { receive(events, t) })
 		// Members meet everybody, so the last one that starts waits for all.
@@ -167,6 +170,9 @@ func receiveNodes(ctx context.Context, b benchChild, in io.Reader, out io.Writer
 	cancel()
 	return err
 }
+
+// echo returns what it gets.
+func echo(_ context.Context, _ espial.Caller, data []byte) ([]byte, error) { return data, nil }
 
 // receive counts what a subscription yields.
 func receive(events func(func(espial.Event, error) bool), t *tally) {

@@ -108,14 +108,14 @@ func median(fs []float64) float64 {
 	return fs[len(fs)/2]
 }
 
-// openLink starts a node and receivers that join it.
-func openLink(ctx context.Context, b benchChild) (c *child, send sender, done func() error, err error) {
+// openNode starts a node and receivers that join it.
+func openNode(ctx context.Context, b benchChild) (n *espial.Node, c *child, err error) {
 	b.cluster = benchCluster()
-	n, err := espial.Start(ctx, espial.Config{
+	n, err = espial.Start(ctx, espial.Config{
 		Cluster: b.cluster, Name: "sender", Listen: "127.0.0.1:0", Multicast: espial.Multicast{Off: true},
 	})
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	b.addr = n.Addrs()[0]
 	if c, err = startChild(ctx, b); err == nil {
@@ -125,7 +125,16 @@ func openLink(ctx context.Context, b benchChild) (c *child, send sender, done fu
 		err = n.WaitFor(ctx, b.nodes+1)
 	}
 	if err != nil {
-		return nil, nil, nil, errors.Join(err, n.Close())
+		return nil, nil, errors.Join(err, n.Close())
+	}
+	return n, c, nil
+}
+
+// openLink returns what publishes to receivers that join a node.
+func openLink(ctx context.Context, b benchChild) (c *child, send sender, done func() error, err error) {
+	n, c, err := openNode(ctx, b)
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	target := espial.Others()
 	if b.nodes == 1 {

@@ -98,12 +98,15 @@ func (x *Exchange) Unserve() {
 }
 
 // service returns the method of that name, nil if there is none.
-func (x *Exchange) service(method string) *service {
+func (x *Exchange) service(method string) *service { return x.serviceOf([]byte(method)) }
+
+// serviceOf is service for the topic of a message, and allocates nothing.
+func (x *Exchange) serviceOf(topic []byte) *service {
 	m := x.services.byName.Load()
 	if m == nil {
 		return nil
 	}
-	return (*m)[method]
+	return (*m)[string(topic)]
 }
 
 // called takes a run of the lane of calls. Its bytes are valid until it returns unless they are
@@ -124,7 +127,7 @@ func (p *Pair) called(ev frame.Events, owned bool) {
 			payload = slices.Clone(payload)
 		}
 		if len(ev.Topic) > 0 {
-			p.begin(number, string(ev.Topic), ev.Codec, payload)
+			p.begin(number, p.x.serviceOf(ev.Topic), ev.Codec, payload)
 		} else if a, ok := frame.DecodeAnswer(payload); ok {
 			p.answered(a, ev.Codec)
 		} else {
@@ -133,10 +136,9 @@ func (p *Pair) called(ev frame.Events, owned bool) {
 	}
 }
 
-// begin begins to execute a call, or refuses it.
-func (p *Pair) begin(number ident.Seq, method string, codec uint8, payload []byte) {
+// begin begins to execute a call of a method, nil for one that is not served, or refuses it.
+func (p *Pair) begin(number ident.Seq, s *service, codec uint8, payload []byte) {
 	c, ok := frame.DecodeCall(payload)
-	s := p.x.service(method)
 	refusal := frame.OutcomeNoHandler
 	switch {
 	case !ok:
@@ -175,7 +177,8 @@ func (p *Pair) execute(s *service, number ident.Seq, c frame.Call, codec uint8) 
 				r = Reply{Answer: frame.Answer{Outcome: frame.OutcomeTooLong}}
 			}
 			r.Number = number
-			p.respond(session.Message{Codec: r.Codec, Payload: r.Append(nil)}, number)
+			payload := r.Append(make([]byte, 0, r.Size()))
+			p.respond(session.Message{Codec: r.Codec, Payload: payload}, number)
 		}()
 		r = s.Handle(ctx, Sender{ID: p.id, Name: p.name}, q)
 	})

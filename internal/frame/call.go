@@ -76,6 +76,9 @@ type Answer struct {
 	Value   []byte
 }
 
+// Size returns how many bytes the payload takes, or a few more.
+func (a Answer) Size() int { return 2*binary.MaxVarintLen64 + 1 + len(a.Text) + len(a.Value) }
+
 // Append appends the payload to dst.
 func (a Answer) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(a.Number))
