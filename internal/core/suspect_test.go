@@ -34,11 +34,17 @@ func (n *node) said() []string {
 }
 
 func TestSuspicions(t *testing.T) {
-	start := func(t *testing.T) (n *node, of int, from core.LinkID) {
+	// start returns a node with links 1 and 2 that knows version v of node of.
+	start := func(t *testing.T) (n *node, of int, v uint64, from core.LinkID) {
 		n, dialled := meshed(t)
 		of = stranger(dialled)
 		n.join(2, 1)
-		return n, of, n.links - 1
+		n.hear()
+		n.take()
+		return n, of, uint64(n.now.UnixMilli()), n.links - 1
+	}
+	later := func(of int, v uint64) []frame.Record {
+		return []frame.Record{record(of, 1, func(r *frame.Record) { r.Version = v + 1 })}
 	}
 	hears := func(n *node, from core.LinkID, s frame.Suspicion) []string {
 		n.Receive(n.now, from, s)
@@ -54,29 +60,28 @@ func TestSuspicions(t *testing.T) {
 		}
 	}
 	t.Run("one is passed on once and believed if it is not refuted", func(t *testing.T) {
-		n, of, l := start(t)
-		check(t, "at first", hears(n, l, doubted(2, of, 1)), "send 2 SUSPICION")
-		check(t, "again", hears(n, l, doubted(2, of, 1)))
+		n, of, v, l := start(t)
+		check(t, "at first", hears(n, l, doubted(2, of, v)), "send 2 SUSPICION")
+		check(t, "again", hears(n, l, doubted(2, of, v)))
 		check(t, "without an answer", about(of, n.pass(100*time.Millisecond, l, l+1)), "suspected_node "+record(of, 1).Name)
 	})
 	t.Run("one that a record refutes is answered with it", func(t *testing.T) {
-		n, of, l := start(t)
-		n.Learn(n.now, l, []frame.Record{record(of, 1, func(r *frame.Record) { r.Version = 2 })})
+		n, of, v, l := start(t)
+		n.Learn(n.now, l, later(of, v))
 		n.take()
-		check(t, "refuted", hears(n, l, doubted(2, of, 1)), "send 1 RECORDS×1")
+		check(t, "refuted", hears(n, l, doubted(2, of, v)), "send 1 RECORDS×1")
 		check(t, "later", about(of, n.pass(3*time.Second, l, l+1)))
 	})
 	t.Run("one of a version that was not seen is neither believed nor passed on until it is", func(t *testing.T) {
-		n, of, l := start(t)
-		check(t, "ahead", hears(n, l, doubted(2, of, 2)))
+		n, of, v, l := start(t)
+		check(t, "ahead", hears(n, l, doubted(2, of, v+1)))
 		check(t, "later", about(of, n.pass(3*time.Second, l, l+1)))
-		n.Learn(n.now, l, []frame.Record{record(of, 1, func(r *frame.Record) { r.Version = 2 })})
+		n.Learn(n.now, l, later(of, v))
 		n.take()
-		check(t, "behind its record", hears(n, l, doubted(2, of, 2)), "send 2 SUSPICION")
+		check(t, "behind its record", hears(n, l, doubted(2, of, v+1)), "send 2 SUSPICION")
 	})
 	t.Run("one of this node is refuted, an old one with the record, one of the future not at all", func(t *testing.T) {
-		n, of, l := start(t)
-		n.now = n.now.Add(time.Second)
+		n, of, _, l := start(t)
 		version := n.Self().Version
 		check(t, "ahead", hears(n, l, doubted(2, 0, version+1)))
 		hears(n, l, doubted(2, 0, version))
@@ -84,15 +89,15 @@ func TestSuspicions(t *testing.T) {
 			t.Errorf("version %d after a suspicion, want %d", got, version+1)
 		}
 		check(t, "behind", hears(n, l, doubted(of, 0, version)), "send 1 RECORDS×1")
-		n.now = n.now.Add(time.Second)
+		n.now = n.now.Add(600 * time.Millisecond)
 		hears(n, l, doubted(2, 0, version+1)) // it was ahead once
 		if got := n.Self().Version; got != version+2 {
 			t.Errorf("version %d after a suspicion that was ahead before, want %d", got, version+2)
 		}
 	})
 	t.Run("one of a stranger, or by one, is nobody's business", func(t *testing.T) {
-		n, of, l := start(t)
-		check(t, "by a stranger", hears(n, l, doubted(30, of, 1)))
-		check(t, "of a stranger", hears(n, l, doubted(2, 30, 1)))
+		n, of, v, l := start(t)
+		check(t, "by a stranger", hears(n, l, doubted(30, of, v)))
+		check(t, "of a stranger", hears(n, l, doubted(2, 30, v)))
 	})
 }
