@@ -1,20 +1,48 @@
 package exchange_test
 
 import (
+	"crypto/rand"
 	"runtime"
 	"testing"
 
+	"github.com/espial-go/espial/internal/exchange"
 	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/mailbox"
 )
 
 // BenchmarkBroadcast is the way of a message to all, from the publisher to a reader at another
-// node: publish, write, read, deliver, take and acknowledge, 100 at a time.
+// node: publish, write, read, deliver, take and acknowledge, 100 at a time. Where a member has
+// no link it is signed on the way, verified, and kept for others.
 func BenchmarkBroadcast(b *testing.B) {
-	x, y := newNode(b, 1, 0), newNode(b, 2, 0)
+	b.Run("all linked", func(b *testing.B) { benchmarkBroadcast(b, false) })
+	b.Run("signed", func(b *testing.B) { benchmarkBroadcast(b, true) })
+}
+
+func benchmarkBroadcast(b *testing.B, signed bool) {
+	key, err := ident.NewKey(rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	x, y := &node{t: b, id: key.ID()}, &node{t: b, id: ident.NodeID{2}}
+	for _, n := range []*node{x, y} {
+		n.Exchange = exchange.New(exchange.Config{
+			Self: n.id, Incarnation: 1, Name: "x", EventMax: 1 << 20,
+			Sign: key.Sign, Public: func(ident.NodeID) []byte { return key.Public() },
+		})
+	}
 	x.run(b.Context())
 	q := y.subscribe(mailbox.Options{})
-	w := link(b, x, y)
+	xy, yx := x.Pair(y.id, 1, "y"), y.Pair(x.id, 1, "x")
+	w := &wire{t: b, ends: [2]*end{{pair: xy}, {pair: yx}}}
+	for _, e := range w.ends {
+		e.pair.Attach(e)
+	}
+	y.SetMembers([]*exchange.Pair{yx})
+	if x.SetMembers([]*exchange.Pair{xy}); signed {
+		x.SetMembers([]*exchange.Pair{xy, x.Pair(ident.NodeID{3}, 1, "z")})
+	}
+	w.carry()
 	m := message("orders.placed", 1, 128)
 	var frames [][]byte
 	turn := func() {
