@@ -312,7 +312,7 @@ func TestADeadlineCostsNoWindow(t *testing.T) {
 			time.Sleep(time.Second)
 			time.AfterFunc(5*time.Second, func() { n.Resume(addr(t, dialed)) })
 			b.SetReadDeadline(time.Now().Add(time.Second))
-			if _, err := io.ReadFull(b, data); err != nil {
+			if _, err := io.ReadFull(b, make([]byte, half)); err != nil {
 				t.Fatalf("what had arrived: %v", err)
 			}
 			b.SetReadDeadline(time.Time{})
