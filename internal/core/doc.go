@@ -1,5 +1,5 @@
 // Package core composes the machines of the control path: the member table, the
-// failure detector and the dial schedule. What one of them decides is another one's
+// failure detector, the overlay and the dial schedule. What one of them decides is another one's
 // input, and core carries it there.
 //
 // The caller owns the links. It tells a [Core] what happens, in typed methods that
@@ -28,6 +28,15 @@
 // verified it. One that this node has lost in the same incarnation has to answer some
 // probes before, so that a link that loses much does not bring it back for moments. A link
 // ends once, with [Core.LinkDown], whoever closed it: also after a [CloseLink].
+//
+// # The mesh
+//
+// While everybody can be linked with everybody, and so is, the mesh is complete. Else it is
+// partial: package overlay says which links there are, both ends of a connection ask whether
+// there is room for it (the arbiter with [Core.Arbitrate], the other end with [Core.Admit]),
+// members are listed by their records, what is news is passed on to all peers, and so are
+// suspicions, which carry a signature then. Which of the two it is follows from the records
+// of the members alone.
 //
 // # Order
 //
