@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +46,26 @@ func (c *call) flags(fs *pflag.FlagSet) {
 	fs.DurationVar(&c.wait, "wait", joinWait, "`TIME` to wait for others after joining for the moment")
 }
 
+// parse takes a URI in the place of the method: it names the cluster and the members as well.
+func (c *call) parse(q *question) error {
+	if !strings.Contains(c.method, "://") {
+		return nil
+	}
+	u, err := espial.ParseURI(c.method)
+	switch {
+	case err != nil:
+		return err
+	case c.to != targetAll:
+		return usagef("--to: the URI names the members already")
+	case q.cluster != "" && q.cluster != u.Cluster:
+		return usagef("--cluster: is %q, and the URI is of %q", q.cluster, u.Cluster)
+	case slices.Contains([]string{targetAll, "others", "leader"}, u.Peer):
+		return usagef("%v: %q is no name here but a word for members; take the ID of the node", u, u.Peer)
+	}
+	q.cluster, c.to, c.method = u.Cluster, u.Peer, u.Method
+	return nil
+}
+
 // check says what is wrong with the flags.
 func (c *call) check() error {
 	switch {
@@ -66,12 +87,13 @@ func newCallCommand() *cobra.Command {
 	q := &question{joins: true, anyNode: true}
 	c := &call{}
 	cmd := &cobra.Command{
-		Use:   "call METHOD [DATA]",
+		Use:   "call METHOD|URI [DATA]",
 		Short: "Call a method of a member",
 		Long: `Call a method of one of the members that serve it, or with --gather of all, and
 print the result. Without DATA, or with -, the data is read from standard
 input up to its end. Data that is JSON is sent as JSON, any other data as raw
-bytes; --codec says it.
+bytes; --codec says it. A URI, espial://CLUSTER/PEER/METHOD, says which
+members as well: a node name, a pattern or an ID.
 
 A result is printed as it came, byte for byte, and with a newline if it is
 JSON; with --gather there is a line for each member. --json prints one object
@@ -83,6 +105,7 @@ the cluster for the moment. Exit code 1 says that there is no result; the
 error says whether the method may have been executed.`,
 		Example: `  espial call greet '"Ann"'
   espial call --to db-1 --timeout 1m backup.run </dev/null
+  espial call espial://shop/db-1/backup.run null
   espial call --gather --json disk.free null`,
 		Args: wants("METHOD", "DATA…"),
 	}
@@ -90,6 +113,9 @@ error says whether the method may have been executed.`,
 	c.flags(cmd.Flags())
 	q.check = func(args []string) error {
 		c.method, c.data = args[0], args[1:]
+		if err := c.parse(q); err != nil {
+			return err
+		}
 		return c.check()
 	}
 	q.command(cmd, func(cmd *cobra.Command, _ []string, n *control.Node) error {
