@@ -69,3 +69,56 @@ func TestBroadcastsReachAllOfAPartialMesh(t *testing.T) {
 		}
 	})
 }
+
+// A node of a partial mesh starts again with its key. Nobody gets anything twice, the new
+// process nothing of what was published before it was there, and all get what it publishes.
+func TestANodeOfAPartialMeshStartsAgain(t *testing.T) {
+	key := t.TempDir() + "/key.pem"
+	writeKey(t, key)
+	cfg := func(i int) espial.Config {
+		if i == 3 {
+			return espial.Config{KeyFile: key}
+		}
+		return espial.Config{}
+	}
+	inMesh(t, 12, 4, cfg, func(c *cluster) {
+		var streams []*stream
+		from := c.nodes[3].ID()
+		for _, n := range c.nodes {
+			streams = append(streams, c.collect(n, "t", espial.QueueMax(1<<20), espial.From(espial.Only(from))))
+		}
+		c.publish(c.nodes[3], 0, 49, 100)
+		time.Sleep(time.Second)
+		c.net.Down(ip(3))
+		c.publish(c.nodes[0], 0, 9, 100)
+		time.Sleep(time.Second) // until all have that
+		c.net.Up(ip(3))
+		fresh, err := espial.StartOn(c.Context(), espial.Host{Net: c.net, IP: ip(3)},
+			espial.Config{Cluster: "test", KeyFile: key, MaxPeers: 4})
+		if err != nil {
+			c.Fatal(err)
+		}
+		c.nodes = append(c.nodes, fresh)
+		e := c.collect(fresh, "t", espial.From(espial.Only(c.nodes[0].ID())))
+		if err := fresh.WaitFor(c.Context(), 12); err != nil {
+			c.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		c.publish(c.nodes[0], 10, 19, 100)
+		c.publish(fresh, 50, 99, 100)
+		time.Sleep(2 * time.Second)
+		c.same("at the new process", e.got(false), numbers(10, 19))
+		if times, count := e.lost(); count > 0 {
+			c.Errorf("the new process is told of %d losses, %d events", times, count)
+		}
+		for i, s := range streams {
+			if i == 3 {
+				continue
+			}
+			c.same(fmt.Sprint("at ", i), s.got(false), numbers(0, 99))
+			if _, count := s.lost(); count > 0 {
+				c.Errorf("%d is told of %d lost events", i, count)
+			}
+		}
+	})
+}
