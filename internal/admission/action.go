@@ -88,6 +88,9 @@ type Claimed struct {
 	Name string
 	Host string
 	Meta map[string]string
+
+	// OnDemand is [frame.Hello.OnDemand]: of a dialer, it says what the connection is for.
+	OnDemand bool
 }
 
 // Verdict is the filter's answer to [Ask].

@@ -173,7 +173,7 @@ func (m *Machine) meet(h frame.Hello) []Action {
 	}
 	return []Action{Ask{
 		Verified: m.facts.Verified,
-		Claimed:  Claimed{Name: h.Name, Host: h.Host, Meta: h.Meta},
+		Claimed:  Claimed{Name: h.Name, Host: h.Host, Meta: h.Meta, OnDemand: h.OnDemand},
 	}}
 }
 

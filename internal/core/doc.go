@@ -38,6 +38,10 @@
 // suspicions, which carry a signature then. Which of the two it is follows from the records
 // of the members alone.
 //
+// In a partial mesh two members without a link that have something to say to
+// each other get a link on demand: [Core.Need] asks for it, and [Core.Used] keeps it. It makes
+// nobody a peer.
+//
 // # Order
 //
 // Reports come in the order in which they make sense: peer_added follows added_node,

@@ -42,6 +42,9 @@ type peerLink struct {
 	pair  *exchange.Pair
 	heard time.Time // what core was told last
 	since time.Time
+
+	onDemand bool
+	bytes    uint64 // both ways, when core was told last that it is used
 }
 
 // dial carries out a dial that core decided.
@@ -171,7 +174,7 @@ func (e *Engine) refusal(c *link.Conn, d core.Dial, refused *link.RefusedError) 
 	r := core.Rejection{
 		Peer: c.Peer(), Incarnation: refused.Hello.Incarnation, Name: refused.Hello.Name,
 		Addr: e.listenAddr(c, d, refused.Hello.Port), By: core.BySelf,
-		Code: refused.Refusal.Code, Reason: refused.Refusal.Reason,
+		Code: refused.Refusal.Code, Reason: refused.Refusal.Reason, OnDemand: onDemand(d, refused.Hello),
 	}
 	if refused.Refusal.By == admission.Peer {
 		r.By = core.ByPeer
@@ -230,6 +233,7 @@ func (e *Engine) policy(ctx context.Context, c *link.Conn, d core.Dial) link.Pol
 			Hello: frame.Hello{
 				Proto: frame.Proto, Cluster: packet.Tag(e.cfg.Cluster), Incarnation: e.inc, Holds: g.holds,
 				Name: e.cfg.Name, Host: e.cfg.Host, Port: listenPort(e.cfg.Listener), Meta: g.meta,
+				OnDemand: d.OnDemand,
 			},
 		},
 		Judge: func(ctx context.Context, v admission.Verified, cl admission.Claimed) admission.Verdict {
@@ -246,7 +250,7 @@ func (e *Engine) policy(ctx context.Context, c *link.Conn, d core.Dial) link.Pol
 					return admission.Verdict{Reason: err.Error()}
 				}
 			}
-			if e.hasRoom(ctx, c.Peer()) {
+			if e.hasRoom(ctx, c.Peer(), onDemand(d, frame.Hello{OnDemand: cl.OnDemand})) {
 				return admission.Verdict{Admit: true, Join: g.join}
 			}
 			return admission.Verdict{Code: frame.CodeFull, Reason: "no room for another link"}
@@ -255,21 +259,12 @@ func (e *Engine) policy(ctx context.Context, c *link.Conn, d core.Dial) link.Pol
 			r, err := ask(ctx, e, func(now time.Time) core.Ruling {
 				return e.core.Arbitrate(now, core.Offer{
 					Peer: c.Peer(), Incarnation: h.Incarnation, PeerHolds: h.Holds, HelloAt: heard,
+					OnDemand: onDemand(d, h),
 				})
 			})
 			return admission.Ruling{OK: r.OK && err == nil, Full: r.Full, Serial: r.Serial, Join: r.Join}
 		},
 	}
-}
-
-// hasRoom reports whether there is room for a link with a peer that the policy admits. The
-// arbiter is asked when it rules.
-func (e *Engine) hasRoom(ctx context.Context, peer ident.NodeID) bool {
-	if e.cfg.Key.ID().Compare(peer) < 0 {
-		return true
-	}
-	room, err := ask(ctx, e, func(now time.Time) bool { return e.core.Admit(now, peer) })
-	return room && err == nil
 }
 
 // run runs a link that both ends accepted.
@@ -282,13 +277,13 @@ func (e *Engine) run(ctx context.Context, c *link.Conn, d core.Dial, up admissio
 	}
 	id := core.LinkID(e.lastLink.Add(1))
 	pair := e.exchange.Pair(c.Peer(), up.Hello.Incarnation, up.Hello.Name)
-	l := &peerLink{conn: c, pair: pair, since: time.Now()}
+	l := &peerLink{conn: c, pair: pair, since: time.Now(), onDemand: onDemand(d, up.Hello)}
 	ok := e.put(func(now time.Time) {
 		e.links[id] = l
 		e.core.LinkUp(now, core.Link{
 			ID: id, Peer: c.Peer(), Incarnation: up.Hello.Incarnation, Name: up.Hello.Name, Tag: tag,
 			Dialed: d.Number != 0, DialNumber: d.Number, Addr: e.listenAddr(c, d, up.Hello.Port),
-			Source: d.Source, Serial: up.Serial, Join: up.Join, HelloAt: c.HelloAt(),
+			Source: d.Source, Serial: up.Serial, Join: up.Join, HelloAt: c.HelloAt(), OnDemand: l.onDemand,
 		})
 		if d.Number != 0 {
 			e.core.DialDone(now, d.Number, dial.Outcome{Kind: dial.OK, ID: c.Peer()})
@@ -303,7 +298,7 @@ func (e *Engine) run(ctx context.Context, c *link.Conn, d core.Dial, up admissio
 		c.Close(frame.Bye{})
 		return
 	}
-	closed := e.move(ctx, id, c, pair)
+	closed := e.move(ctx, id, l)
 	e.put(func(now time.Time) {
 		delete(e.links, id)
 		e.core.LinkDown(now, id, closed)
@@ -313,14 +308,19 @@ func (e *Engine) run(ctx context.Context, c *link.Conn, d core.Dial, up admissio
 // move carries the pair's messages over the link until it ends, and says how it ended.
 // It waits for a former link of the pair to be done, because messages are handed on in
 // order by one reader at a time.
-func (e *Engine) move(ctx context.Context, id core.LinkID, c *link.Conn, p *exchange.Pair) core.Closed {
+func (e *Engine) move(ctx context.Context, id core.LinkID, l *peerLink) core.Closed {
+	c, p := l.conn, l.pair
 	release, err := p.Acquire(ctx, c.Closed())
 	if err != nil {
 		c.Close(frame.Bye{})
 		return core.Closed{}
 	}
 	defer release()
-	p.Attach(c)
+	if l.onDemand {
+		p.AttachOnDemand(c)
+	} else {
+		p.Attach(c)
+	}
 	defer p.Detach()
 	err = c.Run(ctx, &handler{e: e, id: id, pair: p})
 	if bye, ok := errors.AsType[*link.ByeError](err); ok {

@@ -205,7 +205,9 @@ type Status struct {
 
 // Status returns figures on the node.
 func (e *Engine) Status() Status {
+	onDemand := uint64(0)
 	s, ok := query(e, func(time.Time) Status {
+		onDemand = uint64(e.core.OnDemand())
 		v := e.View()
 		s := Status{Members: len(v.Members), Multicast: map[string]uint64{}}
 		for _, m := range v.Members {
@@ -229,6 +231,7 @@ func (e *Engine) Status() Status {
 	}
 	s.Queues, s.Dropped = e.exchange.Figures()
 	s.Queues["streams"], s.Queues["stream_connections"] = e.streams.figures()
+	s.Queues["links_on_demand"] = onDemand
 	s.Dropped["stream_connections"] = e.streams.refused.Load()
 	s.Queues["inputs"] = uint64(len(e.inputs))
 	s.Dropped["inputs"] = e.dropped.inputs.Load()

@@ -136,6 +136,7 @@ type Engine struct {
 	gate     link.Gate
 	filters  atomic.Int64 // calls of Judge that run
 	throttle throttle
+	needs    needs
 	keeper   *keeper
 	streams  *streams
 	group    *errgroup.Group // set by Run, before anything uses it
@@ -193,7 +194,8 @@ func New(cfg Config) (*Engine, error) {
 	e.paths.Changed = e.paths.changed
 	e.exchange = exchange.New(exchange.Config{
 		Self: cfg.Key.ID(), Incarnation: inc, Name: cfg.Name, EventMax: cfg.EventMax,
-		InDoubt: e.inDoubt, Opened: e.poked, Stale: e.stale, Sign: cfg.Key.Sign, Public: e.public,
+		InDoubt: e.inDoubt, Need: e.need, Opened: e.poked, Stale: e.stale,
+		Sign: cfg.Key.Sign, Public: e.public,
 	})
 	e.core, err = core.New(time.Now(), core.Config{
 		Self: cfg.Key.ID(), Record: e.record(),

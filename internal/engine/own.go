@@ -83,6 +83,7 @@ func (e *Engine) tick(now time.Time) {
 			l.heard = at
 			e.core.Heard(now, id, at)
 		}
+		e.used(now, id, l)
 		l.pair.Measured(e.core.RTT(l.pair.ID()))
 		if l.conn.Records() >= e.cfg.RotateRecords || now.Sub(l.since) >= rotateAge {
 			e.core.Rotate(now, id)
@@ -237,7 +238,7 @@ func (e *Engine) poked() {
 func (e *Engine) updatePaths() {
 	count := 0
 	for _, l := range e.links {
-		if l.pair.Ready() && e.listed(l.pair) {
+		if !l.onDemand && l.pair.Ready() && e.listed(l.pair) {
 			count++
 		}
 	}

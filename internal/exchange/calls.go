@@ -123,7 +123,7 @@ func (x *Exchange) call(ctx context.Context, id ident.NodeID, q Request, w *wait
 		number, room, err := x.ask(ctx, p, q, w)
 		switch {
 		case err == nil:
-			p.wake()
+			p.reach()
 			return p.await(ctx, number, w)
 		case !errors.Is(err, session.ErrFull):
 			return Reply{}, &CallError{Err: err}
@@ -216,7 +216,7 @@ func (p *Pair) tell(a frame.Answer) {
 		p.x.unanswered.Add(1)
 	}
 	p.mu.Unlock()
-	p.wake()
+	p.reach()
 }
 
 // take appends what there is to send of calls to dst. The caller holds mu.

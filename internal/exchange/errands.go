@@ -25,7 +25,7 @@ func (p *Pair) errand(m session.Message) {
 		p.x.unanswered.Add(1)
 	}
 	p.mu.Unlock()
-	p.wake()
+	p.reach()
 }
 
 // due reports whether the exchange itself has to say something. The caller holds mu.

@@ -96,6 +96,12 @@ type Config struct {
 	Sign   func(msg []byte) ([]byte, error)
 	Public func(id ident.NodeID) []byte
 
+	// Need is told when something waits for a link with a member that has none: at once, and
+	// about once a second while it does. Nil where all have links anyway; then a session ends
+	// that has none for 30 seconds, even if nothing waits. It is called under locks, and must
+	// not block.
+	Need func(id ident.NodeID)
+
 	// Opened is told when [Pair.Opened] or [Pair.Ready] has become true. It is called without a
 	// lock and must not block.
 	Opened func()
@@ -188,7 +194,7 @@ func New(c Config) *Exchange {
 	x.linked.Store(&[]*Pair{})
 	x.self = x.Pair(c.Self, c.Incarnation, c.Name)
 	x.self.announcing = false // regrouped tells it at once
-	x.self.cursor = x.log.OpenBare()
+	x.self.cursor, x.self.going = x.log.OpenBare(), true
 	x.SetMembers(nil, &gossip.Graph{})
 	return x
 }
@@ -228,16 +234,17 @@ func (x *Exchange) SetMembers(pairs []*Pair, graph *gossip.Graph) {
 	former.hangUp(member)
 	x.awaited.leave(member)
 	x.questions.list(member)
+	x.questions.meetFar(pairs)
 	x.reviewNow()
 }
 
 // Member returns the session with a member, nil if the owner does not list it.
 func (x *Exchange) Member(id ident.NodeID) *Pair { return x.members.Load().find(id) }
 
-// Unlinked returns how many members have no link with this node.
+// Unlinked returns how many members have no link with this node but perhaps one on demand.
 func (x *Exchange) Unlinked() (count int) {
 	for _, p := range x.members.Load().byID {
-		if p != x.self && p.link.Load() == nil {
+		if p != x.self && !p.near() {
 			count++
 		}
 	}
@@ -363,7 +370,7 @@ func (x *Exchange) try(p *Pair, m session.Message, r *Receipts) (<-chan struct{}
 	m.Wish = r.wished()
 	room, err := p.append(m, r)
 	if err == nil {
-		p.wake()
+		p.reach()
 	}
 	return room, err
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
 )
 
 // Farewell returns the acknowledgement of everything that is in the queues, encoded, for
@@ -22,6 +23,9 @@ func (p *Pair) Farewell(now time.Time) (frames []byte) {
 // all. The caller holds mu.
 func (p *Pair) appendAcks(dst []byte, now time.Time, anyway bool) []byte {
 	for lane, in := range p.in {
+		if !p.carriesLane(frame.Lane(lane)) {
+			continue
+		}
 		if n, ok := in.Ack(now, anyway); ok {
 			p.owed[lane] = n
 		}
@@ -31,4 +35,16 @@ func (p *Pair) appendAcks(dst []byte, now time.Time, anyway bool) []byte {
 		}
 	}
 	return dst
+}
+
+// ackedBroadcasts is acked for the lane of broadcasts.
+func (p *Pair) ackedBroadcasts(number ident.Seq) (pending bool, err error) {
+	p.x.mu.Lock()
+	defer p.x.mu.Unlock()
+	if p.cursor != nil {
+		err = p.cursor.Acked(number)
+		pending = p.cursor.Pending()
+	}
+	p.x.room.open()
+	return pending, err
 }

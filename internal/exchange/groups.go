@@ -212,7 +212,7 @@ func (x *Exchange) regrouped() {
 		p.mu.Lock()
 		p.announcing = true
 		p.mu.Unlock()
-		p.wake()
+		p.reach()
 	}
 }
 

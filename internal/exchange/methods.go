@@ -99,7 +99,7 @@ func (p *Pair) advertise(anew bool) {
 	}
 	p.mu.Unlock()
 	if changed {
-		p.wake()
+		p.reach()
 	}
 }
 

@@ -42,15 +42,17 @@ type Pair struct {
 
 	methods atomic.Pointer[[]frame.Method] // what the peer serves, by name; nil for not told yet
 
-	turn chan struct{}        // holds a token while a link carries the pair
-	link atomic.Pointer[Link] // nil while there is none
+	turn   chan struct{}             // holds a token while a link carries the pair
+	link   atomic.Pointer[attached]  // nil while there is none
+	needed atomic.Pointer[time.Time] // when a link was asked for last
 
 	acks []byte    // scratch of the writer of the link alone
 	made time.Time // when it was
 	out  outbox    // what is passed on to the peer
 
-	cursor  *session.Cursor // on the broadcast log; nil before the first link, and once the session ended
-	without time.Time       // since when there is no link; these two are guarded by x.mu
+	cursor  *session.Cursor // on the broadcast log; nil before the first link of peers, and long after
+	without time.Time       // since when there is no such link
+	going   bool            // the session began and has not ended; these three are guarded by x.mu
 
 	public []byte            // the key of the peer; guarded by x.relays.mu
 	ready  []gossip.Delivery // broadcasts of the peer that came by way of others; likewise
@@ -134,69 +136,6 @@ func (p *Pair) Acquire(ctx context.Context, closed <-chan struct{}) (release fun
 	}
 }
 
-// Attach gives the pair a link. The reader and the writer of the former one must have
-// ended: messages are handed on in order by one goroutine at a time.
-func (p *Pair) Attach(l Link) {
-	p.mu.Lock()
-	p.x.begin(p) // under the lock that expire holds
-	if time.Since(p.unlinked) > unlinkedMax/2 {
-		p.fresh, p.announcing = true, p != p.x.self // the session may have ended at the other end
-	}
-	p.opened, p.opening, p.joined, p.unlinked = false, true, false, time.Time{}
-	fresh := p.fresh
-	p.mu.Unlock()
-	p.advertise(fresh)
-	p.link.Store(&l)
-	p.x.relink(p, true)
-	l.Wake()
-}
-
-// begin makes a session that ended begin anew, with what is published from now on.
-func (x *Exchange) begin(p *Pair) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if p.cursor == nil {
-		p.cursor = x.log.Open()
-		p.announcing, p.fresh = true, true // what it was told before may have been given up
-	}
-}
-
-// Detach takes the link away; what is not acknowledged waits for the next one.
-func (p *Pair) Detach() {
-	p.link.Store(nil)
-	p.mu.Lock()
-	joined := p.joined
-	p.opened, p.joined, p.unlinked = false, false, time.Now()
-	p.mu.Unlock()
-	if joined {
-		p.x.relays.leave(p)
-	}
-	p.x.relink(p, false)
-}
-
-// relink notes that p has a link, or has none.
-func (x *Exchange) relink(p *Pair, linked bool) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	all := slices.DeleteFunc(slices.Clone(*x.linked.Load()), func(q *Pair) bool { return q == p })
-	if linked {
-		all = append(all, p)
-	}
-	x.linked.Store(&all)
-	now := time.Now()
-	if p.without = now; !linked && x.cfg.Sign != nil && !x.over() {
-		time.AfterFunc(signAfter, x.reviewNow)
-	}
-	x.review(now)
-}
-
-// wake tells the link's writer that there is something to send.
-func (p *Pair) wake() {
-	if l := p.link.Load(); l != nil {
-		(*l).Wake()
-	}
-}
-
 // append adds a direct message, or returns where to wait for room. The peer is asked for a
 // receipt unless r is nil.
 func (p *Pair) append(m session.Message, r *Receipts) (<-chan struct{}, error) {
@@ -239,7 +178,9 @@ func (p *Pair) Fill(dst [][]byte, bytesMax int) [][]byte {
 		p.x.relays.join(p)
 	}
 	if opened {
-		dst = p.out.take(p.fillBroadcasts(dst, bytesMax), bytesMax)
+		if !p.onDemand() {
+			dst = p.out.take(p.fillBroadcasts(dst, bytesMax), bytesMax)
+		}
 		p.acknowledge(len(dst) > before)
 	}
 	if len(p.acks) > 0 {
@@ -270,7 +211,7 @@ func (p *Pair) fillBroadcasts(dst [][]byte, bytesMax int) [][]byte {
 // joins reports whether the peer becomes a neighbour now, because messages travel on this link
 // from now on. The caller holds mu, and makes it one.
 func (p *Pair) joins() bool {
-	now := !p.joined && p.carries() && p != p.x.self
+	now := !p.joined && p.carries() && p != p.x.self && !p.onDemand()
 	p.joined = p.joined || now
 	return now
 }
@@ -288,6 +229,10 @@ func (p *Pair) open() frame.Open {
 	o.Calls, o.Methods = p.calls.open(p.in[frame.Calls]), p.calls.telling
 	d, b := &o.Lanes[frame.Direct], &o.Lanes[frame.Broadcast]
 	d.First, d.Message = p.direct.First(), p.direct.Message()
+	if p.onDemand() {
+		*b = idleLane()
+		return o
+	}
 	p.x.mu.Lock()
 	defer p.x.mu.Unlock()
 	c := p.cursor
@@ -314,7 +259,8 @@ func (p *Pair) acknowledge(anyway bool) {
 func (p *Pair) schedule(now time.Time) {
 	var next time.Time
 	for lane := range p.in {
-		if at, ok := p.in[lane].Next(); ok && (next.IsZero() || at.Before(next)) {
+		at, ok := p.in[lane].Next()
+		if ok && p.carriesLane(frame.Lane(lane)) && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
 	}
@@ -369,36 +315,31 @@ func (p *Pair) Receive(raw frame.Raw) error {
 // resume takes the peer's OPEN: what it has is not sent again, and what it cannot send
 // any more is lost.
 func (p *Pair) resume(o frame.Open) error {
-	var lost [lanes]uint64
 	p.mu.Lock()
 	if p.opened {
 		p.mu.Unlock()
 		return fmt.Errorf("%w: a second OPEN", ErrBreach)
 	}
-	d, b := o.Lanes[frame.Direct], o.Lanes[frame.Broadcast]
-	err := errors.Join(p.direct.Resume(d.Received, int(d.Window)), p.resumeCalls(o.Calls))
-	for lane, l := range [lanes]frame.OpenLane{frame.Broadcast: b, frame.Direct: d, frame.Calls: o.Calls} {
-		if l == (frame.OpenLane{}) {
-			continue // of calls that the peer does not know
-		}
-		var lerr error
-		if lost[lane], lerr = p.in[lane].Start(l.First, l.Message); lerr != nil {
-			err = lerr
-		}
+	b := o.Lanes[frame.Broadcast]
+	if p.onDemand() {
+		b = frame.OpenLane{}
 	}
+	lost, err := p.start([lanes]frame.OpenLane{b, o.Lanes[frame.Direct], o.Calls})
 	fresh := p.fresh
 	p.untold = p.untold || o.Groups
 	p.calls.untold = p.calls.untold || o.Methods
 	p.mu.Unlock()
 	p.x.mu.Lock()
-	if p.cursor != nil && err == nil {
+	if p.cursor != nil && err == nil && b.First != 0 {
 		err = p.cursor.Resume(b.Received, int(b.Window))
 	}
 	p.x.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("%w: OPEN: %w", ErrBreach, err)
 	}
-	p.begins(b, lost[frame.Broadcast])
+	if b.First != 0 {
+		p.begins(b, lost[frame.Broadcast])
+	}
 	for lane := frame.Direct; lane < lanes; lane++ {
 		p.lost(lane, lost[lane])
 	}
@@ -418,6 +359,23 @@ func (p *Pair) resume(o frame.Open) error {
 		p.x.cfg.Opened()
 	}
 	return nil
+}
+
+// start takes what OPEN says of each lane; nothing of those that the peer does not know or the
+// link does not carry. The caller holds mu.
+func (p *Pair) start(opens [lanes]frame.OpenLane) (lost [lanes]uint64, err error) {
+	d := opens[frame.Direct]
+	err = errors.Join(p.direct.Resume(d.Received, int(d.Window)), p.resumeCalls(opens[frame.Calls]))
+	for lane, l := range opens {
+		if l == (frame.OpenLane{}) {
+			continue
+		}
+		var lerr error
+		if lost[lane], lerr = p.in[lane].Start(l.First, l.Message); lerr != nil {
+			err = lerr
+		}
+	}
+	return lost, err
 }
 
 // begins takes what the peer says of its broadcasts when the session opens. What is lost is
@@ -443,6 +401,11 @@ func (p *Pair) acked(a frame.Acked) error {
 		return errNotOpen
 	}
 	switch a.Lane {
+	case frame.Broadcast:
+		if p.onDemand() {
+			return fmt.Errorf("%w: ACKED of broadcasts on a link on demand", ErrBreach)
+		}
+		pending, err = p.ackedBroadcasts(a.Number)
 	case frame.Calls:
 		pending, err = p.ackedCalls(a.Number)
 	case frame.Direct:
@@ -452,14 +415,6 @@ func (p *Pair) acked(a frame.Acked) error {
 		pending = p.direct.Pending() || p.due()
 		p.room.open()
 		p.mu.Unlock()
-	default:
-		p.x.mu.Lock()
-		if p.cursor != nil {
-			err = p.cursor.Acked(a.Number)
-			pending = p.cursor.Pending()
-		}
-		p.x.room.open()
-		p.x.mu.Unlock()
 	}
 	if err != nil {
 		return fmt.Errorf("%w: ACKED: %w", ErrBreach, err)

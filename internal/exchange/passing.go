@@ -25,11 +25,8 @@ type arriving struct {
 
 // gossip takes a frame of gossip. The reader of the attached link calls it.
 func (p *Pair) gossip(raw frame.Raw) error {
-	p.mu.Lock()
-	carries := p.carries()
-	p.mu.Unlock()
-	if !carries {
-		return errNotOpen
+	if err := p.mayGossip(); err != nil {
+		return err
 	}
 	if raw.Type == frame.TypeRelay || raw.Type == frame.TypeRepeat {
 		b, err := frame.DecodeRelay(raw.Payload)

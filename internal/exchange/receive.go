@@ -16,6 +16,9 @@ import (
 // jump of the numbers is reported, the rest goes to the subscriptions. It runs on the one
 // goroutine that reads the link, so runs reach the queues in the order of their numbers.
 func (p *Pair) events(ev frame.Events, cost int) error {
+	if !p.carriesLane(ev.Lane) {
+		return fmt.Errorf("%w: a broadcast on a link on demand", ErrBreach)
+	}
 	if ev.Lane == frame.Broadcast {
 		return p.broadcast(ev, cost)
 	}

@@ -112,7 +112,7 @@ func (g *relays) tell(f frame.Frame, to ...ident.NodeID) {
 	for _, id := range to {
 		if p := g.linked[id]; p != nil {
 			if l := p.link.Load(); l != nil {
-				_ = (*l).Send(b) // it fails on a link that ends
+				_ = l.Send(b) // it fails on a link that ends
 			}
 		}
 	}

@@ -172,7 +172,7 @@ func (p *Pair) replay(payload []byte) {
 		p.errand(replayed(q.Question))
 		return
 	}
-	p.wake()
+	p.reach()
 }
 
 // replayed returns the message that ends an answer.

@@ -200,7 +200,7 @@ func (p *Pair) respond(m session.Message, number ident.Seq) {
 		if !errors.Is(err, session.ErrFull) {
 			p.calls.callee.Done(number)
 			p.mu.Unlock()
-			p.wake()
+			p.reach()
 			return
 		}
 		room := p.calls.room.wait()

@@ -38,7 +38,7 @@ func (x *Exchange) review(now time.Time) {
 	}
 	lacks, must := false, false
 	for _, p := range x.members.Load().byID {
-		if p == x.self || p.link.Load() != nil {
+		if p == x.self || p.near() {
 			continue
 		}
 		lacks = true

@@ -95,22 +95,24 @@ func (x *Exchange) sweep(now time.Time) {
 	x.review(now)
 	x.mu.Unlock()
 	for _, p := range x.all() {
-		if doubt, ended := x.expire(p, now); ended {
+		doubt, ended := x.expire(p, now)
+		if ended {
 			if !p.routed.Load() || x.Member(p.id) != p { // else others bring what it says
 				x.silent(p)
 			}
 			x.dismiss(p)
-			x.inDoubt(p, doubt)
 		}
+		x.inDoubt(p, doubt)
+		p.needs()
 	}
 	x.questions.prune()
 	x.forget(now)
 	x.advertiseAll() // to whom this node serves what may depend on the leader, and on metadata
 }
 
-// expire is end for a session without a link for too long. It looks and ends under one lock,
-// or it would end the session under a link that comes at this moment, which would then
-// never carry a broadcast.
+// expire is end for a session without a link for too long, unless it sleeps. It looks and
+// ends under one lock, or it would end the session under a link that comes at this moment,
+// which would then never carry a broadcast.
 func (x *Exchange) expire(p *Pair, now time.Time) (doubt uint64, ended bool) {
 	p.hand.Lock()
 	defer p.hand.Unlock()
@@ -121,8 +123,8 @@ func (x *Exchange) expire(p *Pair, now time.Time) (doubt uint64, ended bool) {
 	if len(p.answers) > 0 {
 		p.wake() // what other members took may have left room for it
 	}
-	if p.unlinked.IsZero() || now.Sub(p.unlinked) < unlinkedMax {
-		return 0, false
+	if p.unlinked.IsZero() || now.Sub(p.unlinked) < unlinkedMax || p.sleeps() {
+		return x.lapse(p, now), false
 	}
 	p.giveUpPieces()
 	return x.giveUp(p), true
@@ -198,6 +200,7 @@ func (x *Exchange) dismiss(p *Pair) {
 // holds p.mu.
 func (x *Exchange) giveUp(p *Pair) (doubt uint64) {
 	x.mu.Lock()
+	p.going = false
 	if p.cursor != nil {
 		doubt = p.cursor.Waiting()
 		p.cursor.Close()
@@ -240,7 +243,7 @@ func (x *Exchange) forget(now time.Time) {
 	defer x.mu.Unlock()
 	over := len(x.order) - pairsMax
 	x.order = slices.DeleteFunc(x.order, func(p *Pair) bool {
-		if over <= 0 || p.cursor != nil || p.link.Load() != nil || x.Member(p.id) == p ||
+		if over <= 0 || p.going || p.link.Load() != nil || x.Member(p.id) == p ||
 			now.Sub(p.made) < unlinkedMax {
 			return false
 		}
@@ -281,7 +284,7 @@ func (x *Exchange) Drained() bool {
 func (p *Pair) ended() bool {
 	p.x.mu.Lock()
 	defer p.x.mu.Unlock()
-	return p.cursor == nil
+	return !p.going
 }
 
 func (p *Pair) drained() bool {
