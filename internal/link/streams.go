@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -107,19 +109,40 @@ func (c *Conn) short() (frame.Frame, error) {
 	}
 }
 
+// What a carrier gathers. A write makes a record of TLS and a system call, and streams that
+// begin and end have short frames: gathered, they cost half of the CPU.
+const (
+	gatherMax = 16 << 10 // bytes of one record of TLS
+	smallMax  = 4 << 10  // bytes of a write that is gathered
+)
+
 // Carrier is a connection for streams as package mux sees it: bytes both ways.
 type Carrier struct {
 	net.Conn // the socket, for its addresses and deadlines
 
 	c     *Conn
 	taken atomic.Uint64 // records read
+
+	small   chan struct{} // holds a token when gathered has something
+	closed  chan struct{} // closed by Close
+	once    sync.Once
+	flusher sync.WaitGroup
+
+	writing  chan struct{} // holds a token while TLS writes; guards what follows
+	gathered []byte
+	err      error // why nothing can be written any more
 }
 
 // Carry returns the connection as bytes. Nothing else may be done with c then but to ask it
 // what it knows.
 func (c *Conn) Carry() (*Carrier, error) {
 	c.raw.hold()
-	return &Carrier{Conn: c.raw, c: c}, c.raw.SetDeadline(time.Time{})
+	k := &Carrier{
+		Conn: c.raw, c: c, small: make(chan struct{}, 1), closed: make(chan struct{}),
+		writing: make(chan struct{}, 1),
+	}
+	k.flusher.Go(k.flush)
+	return k, c.raw.SetDeadline(time.Time{})
 }
 
 // Read reads bytes of one record. One goroutine may read.
@@ -135,14 +158,66 @@ func (k *Carrier) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write writes b, in as few system calls as there is room for. One goroutine may write.
+// Write writes b, in as few system calls as there is room for. What is short leaves a little
+// later, with what follows; an error of it is the one of the next Write.
 func (k *Carrier) Write(b []byte) (int, error) {
-	n, err := k.c.tls.Write(b)
-	k.c.sent.Add(uint64(n))
-	if err == nil {
-		err = k.c.raw.flush()
+	k.writing <- struct{}{}
+	defer func() { <-k.writing }()
+	if k.err != nil {
+		return 0, k.err
 	}
-	return n, err
+	if len(b) <= smallMax && len(k.gathered)+len(b) <= gatherMax {
+		k.gathered = append(k.gathered, b...)
+		select {
+		case k.small <- struct{}{}:
+		default:
+		}
+		return len(b), nil
+	}
+	if err := k.push(b); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// push writes what was gathered, and b. The caller holds the token of writing.
+func (k *Carrier) push(b []byte) error {
+	for _, p := range [][]byte{k.gathered, b} {
+		if len(p) > 0 && k.err == nil {
+			_, k.err = k.c.tls.Write(p)
+			k.c.sent.Add(uint64(len(p)))
+		}
+	}
+	k.gathered = k.gathered[:0]
+	if k.err == nil {
+		k.err = k.c.raw.flush()
+	}
+	return k.err
+}
+
+// flush writes what was gathered when nobody added to it for a moment.
+func (k *Carrier) flush() {
+	for {
+		select {
+		case <-k.small:
+		case <-k.closed:
+			return
+		}
+		runtime.Gosched() // lets those who are about to write join
+		k.writing <- struct{}{}
+		if len(k.gathered) > 0 && k.err == nil {
+			_ = k.push(nil) // the next Write returns it
+		}
+		<-k.writing
+	}
+}
+
+// Close closes the connection. What is gathered may be lost.
+func (k *Carrier) Close() error {
+	k.once.Do(func() { close(k.closed) })
+	err := k.Conn.Close()
+	k.flusher.Wait()
+	return err
 }
 
 // Records returns how many TLS records went the busier way, the handshake's included.

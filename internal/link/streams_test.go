@@ -89,6 +89,7 @@ func TestStreamsAreAskedFor(t *testing.T) {
 		if _, received := a.Bytes(); received == 0 || ka.Records() < 7 {
 			t.Errorf("%d bytes and %d records are counted, want some and 7 at least", received, ka.Records())
 		}
+		defer ka.Close()
 		time.Sleep(6 * time.Second) // no deadline of the setup is left
 		if _, err := ka.Write([]byte("x")); errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Write = %v", err)
@@ -115,6 +116,8 @@ func TestBytesThatComeWithTheAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer ka.Close()
+		time.Sleep(time.Second) // until it is sent
 		kb.Close()
 		if got, _ := io.ReadAll(ka); string(got) != "first bytes" {
 			t.Errorf("read %q, want the first bytes", got)
@@ -175,6 +178,7 @@ func TestHostileStreams(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				defer ka.Close()
 				began := time.Now()
 				go ka.Write(tt.sent)
 				err = b.AnswerStreams(t.Context(), func(frame.Streams) *frame.Reject { return nil })
@@ -199,6 +203,64 @@ func TestAskStreamsHeedsItsContext(t *testing.T) {
 		err := a.AskStreams(ctx, frame.Streams{From: 5, To: 6})
 		if took := time.Since(began); err == nil || took != time.Second {
 			t.Errorf("AskStreams = %v after %v, want an error after 1 s", err, took)
+		}
+	})
+}
+
+// Short writes leave by themselves and in order with long ones, and make fewer records than
+// there are of them.
+func TestShortWritesAreGathered(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *memnet.Network) {
+		dialed, accepted := sockets(t, n)
+		a, b := shakeStreams(t, dialed, accepted)
+		ka, errA := a.Carry()
+		kb, errB := b.Carry()
+		if errA != nil || errB != nil {
+			t.Fatal(errA, errB)
+		}
+		defer ka.Close()
+		defer kb.Close()
+		before := ka.Records()
+		var want []byte
+		for i := range 1000 {
+			data := bytes.Repeat([]byte{byte(i)}, 12)
+			if i%100 == 50 {
+				data = bytes.Repeat(data, 1000)
+			}
+			if _, err := ka.Write(data); err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, data...)
+		}
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(kb, got); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("what came is not what was written: %v", err)
+		}
+		if made := ka.Records() - before; made > 500 {
+			t.Errorf("1,000 short writes made %d records, want far fewer", made)
+		}
+	})
+}
+
+// A write that fails later is the error of the next one.
+func TestAFailedWriteIsToldByTheNext(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *memnet.Network) {
+		dialed, accepted := sockets(t, n)
+		a, _ := shakeStreams(t, dialed, accepted)
+		ka, err := a.Carry()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ka.Close()
+		ka.SetWriteDeadline(time.Now().Add(-time.Second))
+		if _, err := ka.Write([]byte("x")); err != nil {
+			t.Errorf("Write = %v, want nil: it is gathered", err)
+		}
+		time.Sleep(time.Second)
+		for range 2 {
+			if _, err := ka.Write([]byte("y")); err == nil {
+				t.Error("Write = nil, want the error of the one before")
+			}
 		}
 	})
 }

@@ -74,6 +74,10 @@ func carriers(b *testing.B) (near, far net.Conn) {
 	if errNear != nil || errFar != nil {
 		b.Fatal(errNear, errFar)
 	}
+	b.Cleanup(func() {
+		near.Close()
+		far.Close()
+	})
 	return near, far
 }
 
@@ -165,6 +169,27 @@ func BenchmarkStream(b *testing.B) {
 		b.Fatal(err)
 	}
 	pump(b, near, far)
+}
+
+// BenchmarkEcho sends a short message and waits for it to come back.
+func BenchmarkEcho(b *testing.B) {
+	s, ln := joined(b)
+	near, err := s.Open(b.Context(), "bench")
+	if err != nil {
+		b.Fatal(err)
+	}
+	far, err := ln.Accept()
+	if err != nil {
+		b.Fatal(err)
+	}
+	go io.Copy(far, far)
+	buf := make([]byte, 128)
+	for b.Loop() {
+		near.Write(buf)
+		if _, err := io.ReadFull(near, buf); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // BenchmarkOpen opens streams, 16 at once, which the other end closes at once.
