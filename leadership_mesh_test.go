@@ -35,7 +35,8 @@ func TestALeaderOfAPartialMeshIsReplaced(t *testing.T) {
 	})
 }
 
-// The voters of a quorum have links with each other, however few the others have.
+// The voters of a quorum have links with each other, however few the others have; and all
+// others know who leads, and may ask for somebody else.
 func TestVotersOfAPartialMeshElect(t *testing.T) {
 	const nodes, voters = 12, 5
 	cfg := func(i int) espial.Config {
@@ -54,10 +55,27 @@ func TestVotersOfAPartialMeshElect(t *testing.T) {
 				c.Errorf("voter %d has links with %d others, want all %d", i, links, voters-1)
 			}
 		}
-		others := []int{5, 6, 7, 8, 9, 10, 11}
-		leader, term := c.led(time.Second, others...)
+		leader, term := c.led(time.Second)
 		c.net.Down(ip(leader))
 		time.Sleep(time.Millisecond)
-		c.replaced(leader, term, 1200*time.Millisecond, append(others, leader)...)
+		next, term := c.replaced(leader, term, 1200*time.Millisecond, leader)
+		target := (next + 1) % voters
+		if target == leader {
+			target = (target + 1) % voters
+		}
+		for i, n := range c.nodes {
+			if i == leader {
+				continue
+			}
+			if err := n.Promote(c.Context(), c.nodes[target].ID()); err != nil {
+				c.Fatalf("node %d: Promote = %v", i, err)
+			}
+			time.Sleep(100 * time.Millisecond)
+			now, higher := c.led(time.Second, leader)
+			if now != target || higher <= term {
+				c.Fatalf("node %d asked: node %d leads in term %d, want %d above %d", i, now, higher, target, term)
+			}
+			next, target, term = target, next, higher
+		}
 	})
 }

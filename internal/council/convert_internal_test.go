@@ -62,6 +62,8 @@ func TestLeaseMessagesCrossTheWire(t *testing.T) {
 		lease.Answer{Granted: true, Electorate: 1, Incarnation: 2, Number: 3, Seen: 4, Clock: 5, Wait: time.Second},
 		lease.Release{Term: 1},
 		lease.Release{Term: 1, Successor: ident.NodeID{2}},
+		lease.Reign{Electorate: 1, Leader: ident.NodeID{2}, Term: 3},
+		lease.Reign{Electorate: 1, Leader: ident.NodeID{2}, Term: 3, Over: true},
 		lease.Promote{Target: ident.NodeID{2}},
 	} {
 		if diff := cmp.Diff(want, message(recode(t, leaseFrame("cron", want)))); diff != "" {

@@ -35,7 +35,7 @@ func newLeased(now time.Time, name string, self Member, m Mode, d disk) (*leased
 func (l *leased) view(now time.Time, members []Member, foreign []ident.NodeID) {
 	list := make([]lease.Voter, len(members))
 	for i, m := range members {
-		list[i] = lease.Voter{ID: m.ID, Join: m.Join, Eligible: m.Eligible}
+		list[i] = lease.Voter{ID: m.ID, Join: m.Join, Eligible: m.Eligible, Far: !m.linked()}
 	}
 	l.e.View(now, list)
 	for _, id := range foreign {
@@ -115,6 +115,10 @@ func leaseFrame(name string, m lease.Message) frame.Frame {
 		}
 	case lease.Release:
 		return frame.LeaseRelease{Election: name, Term: m.Term, Successor: m.Successor}
+	case lease.Reign:
+		return frame.LeaseReign{
+			Election: name, Over: m.Over, Electorate: m.Electorate, Leader: m.Leader, Term: m.Term,
+		}
 	case lease.Promote:
 		return frame.LeasePromote{Election: name, Target: m.Target}
 	default:
@@ -152,6 +156,8 @@ func message(f frame.Frame) lease.Message {
 		}
 	case frame.LeaseRelease:
 		return lease.Release{Term: f.Term, Successor: f.Successor}
+	case frame.LeaseReign:
+		return lease.Reign{Electorate: f.Electorate, Leader: f.Leader, Term: f.Term, Over: f.Over}
 	case frame.LeasePromote:
 		return lease.Promote{Target: f.Target}
 	default:

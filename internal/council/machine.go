@@ -52,6 +52,8 @@ func subject(f frame.Frame) (name string, leased, ok bool) {
 		return f.Election, true, true
 	case frame.LeaseAnswer:
 		return f.Election, true, true
+	case frame.LeaseReign:
+		return f.Election, true, true
 	case frame.LeaseRelease:
 		return f.Election, true, true
 	case frame.LeasePromote:

@@ -78,6 +78,7 @@ type Election struct {
 // request is an [Ask] that this node sent or passed on.
 type request struct {
 	target ident.NodeID
+	term   ident.Term // of the reign that is to end
 	at     time.Time
 }
 
@@ -168,7 +169,8 @@ func (e *Election) Asked(now time.Time, from, target ident.NodeID, inc ident.Inc
 		return
 	}
 	// It may come by several ways.
-	if r := (request{target, now}); e.asked.target != target || now.Sub(e.asked.at) >= RepeatEvery {
+	r := request{target, e.held.Term, now}
+	if e.asked.target != r.target || e.asked.term != r.term || now.Sub(e.asked.at) >= RepeatEvery {
 		e.asked = r
 		e.ask(from, v)
 	}
@@ -206,7 +208,7 @@ func (e *Election) Promote(now time.Time, target ident.NodeID) error {
 	case e.held.Leader == target:
 		return nil
 	case !e.Leading():
-		e.asked = request{target, now}
+		e.asked = request{target, e.held.Term, now}
 		e.ask(e.self, v)
 		return nil
 	}

@@ -25,6 +25,7 @@ func TestFar(t *testing.T) {
 	t.Run("a request is passed on, not back and once a second", func(t *testing.T) {
 		s := newScript(t, "a1- m2 x3 y4 z5-").says('y', 'a', 1, 5).do(ask('x', 'z')).do(ask('y', 'z')).do(ask('x', 'z'))
 		s.want("say", "0 leader a 5 joined", "0 ask y for z").to(1000).do(ask('y', 'z')).want("say", "1000 ask x for z")
+		s.says('x', 'a', 1, 6).do(ask('y', 'z')).want("say", "1000 leader a 6 merged", "1000 ask x for z")
 	})
 	t.Run("one for who leads already is not", func(t *testing.T) {
 		newScript(t, "a1- m2 x3").says('x', 'a', 1, 5).do(ask('x', 'a')).want("say", "0 leader a 5 joined")

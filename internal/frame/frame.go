@@ -41,8 +41,8 @@ var (
 type Type uint8
 
 // The frame types of protocol version 1. Numbers between the groups are free for
-// later frames of the group; 38 and 39 are set aside for gossip, 40 to 47 for calls, 50 for
-// another of elections and 56 to 63 for multicast keys.
+// later frames of the group; 38 and 39 are set aside for gossip, 40 to 47 for calls and 56 to
+// 63 for multicast keys.
 const (
 	TypeHello  Type = 1 // admission
 	TypeAccept Type = 2
@@ -74,6 +74,7 @@ const (
 
 	TypeLead         Type = 48 // elections
 	TypePromote      Type = 49
+	TypeLeaseReign   Type = 50
 	TypeLeaseRule    Type = 51
 	TypeLeaseAsk     Type = 52
 	TypeLeaseAnswer  Type = 53
@@ -119,6 +120,7 @@ var typeNames = [...]string{
 	TypeRepeat:       "REPEAT",
 	TypeLead:         "LEAD",
 	TypePromote:      "PROMOTE",
+	TypeLeaseReign:   "LEASE-REIGN",
 	TypeLeaseRule:    "LEASE-RULE",
 	TypeLeaseAsk:     "LEASE-ASK",
 	TypeLeaseAnswer:  "LEASE-ANSWER",
@@ -161,7 +163,7 @@ func Next(b []byte) (Raw, int, error) {
 // Frame is any frame but EVENTS: one of the value types [Hello], [Accept], [Reject], [Bye],
 // [Probe], [Ack], [ProbeRequest], [ProbeResult], [Suspect], [Suspicion], [Records],
 // [Digest], [Open], [Acked], [Relay], [Repeat], [Marks], [Pull], [Greet], [Proof], [Lead],
-// [Promote], [LeaseRule], [LeaseAsk], [LeaseAnswer], [LeaseRelease], [LeasePromote],
+// [Promote], [LeaseRule], [LeaseAsk], [LeaseAnswer], [LeaseRelease], [LeaseReign], [LeasePromote],
 // [Streams] and [Service].
 type Frame interface {
 	// Type returns the type under which the frame travels.
@@ -276,6 +278,8 @@ func decodeElection(t Type, r *reader) Frame {
 		return decodeLead(r)
 	case TypePromote:
 		return decodePromote(r)
+	case TypeLeaseReign:
+		return decodeLeaseReign(r)
 	case TypeLeaseRule:
 		return decodeLeaseRule(r)
 	case TypeLeaseAsk:

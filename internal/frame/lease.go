@@ -161,6 +161,38 @@ func decodeLeaseRelease(r *reader) LeaseRelease {
 	return l
 }
 
+// LeaseReign says who leads, on behalf of a leader that the receiver may have no link with.
+type LeaseReign struct {
+	Election   string
+	Over       bool   // nobody does any more: the leader ended its reign
+	Electorate uint64 // as in [LeaseRule]
+	Leader     ident.NodeID
+	Term       ident.Term
+}
+
+// Type returns [TypeLeaseReign].
+func (LeaseReign) Type() Type { return TypeLeaseReign }
+
+// Append implements [Frame].
+func (l LeaseReign) Append(dst []byte) []byte {
+	start := len(dst)
+	dst = appendStr(begin(dst, TypeLeaseReign), l.Election)
+	dst = appendFlag(dst, l.Over)
+	dst = binary.BigEndian.AppendUint64(dst, l.Electorate)
+	dst = append(dst, l.Leader[:]...)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(l.Term))
+	Seal(dst[start:])
+	return dst
+}
+
+func decodeLeaseReign(r *reader) LeaseReign {
+	l := LeaseReign{
+		Election: r.election(), Over: r.flag(), Electorate: r.u64(), Leader: r.nodeID(), Term: r.term(),
+	}
+	r.fields()
+	return l
+}
+
 // LeasePromote asks the leader to hand over.
 type LeasePromote struct {
 	Election string

@@ -28,6 +28,8 @@ func TestDecodeRefusesLeases(t *testing.T) {
 			"00 02" + zeros + "0000000000000001" + strings.Repeat(zeros, 3) + "00000000", frame.ErrMalformed,
 		},
 		{"a successor that ends early", frame.TypeLeaseRelease, "00" + strings.Repeat(zeros, 4), frame.ErrMalformed},
+		{"over is 2", frame.TypeLeaseReign, "00 02" + strings.Repeat("0000000000000001", 6), frame.ErrMalformed},
+		{"a reign of nobody", frame.TypeLeaseReign, "00 00" + strings.Repeat(zeros, 6), frame.ErrMalformed},
 		{"a target of zeros", frame.TypeLeasePromote, "00" + strings.Repeat(zeros, 4), frame.ErrMalformed},
 		{"a critical field", frame.TypeLeaseRelease, "00" + strings.Repeat(zeros, 5) + "01 00", frame.ErrCritical},
 	})
@@ -54,6 +56,10 @@ func TestLeasesRoundTrip(t *testing.T) {
 			},
 			frame.LeaseRelease{Election: name, Term: term("term"), Successor: id},
 			frame.LeaseRelease{Election: name, Term: term("term")},
+			frame.LeaseReign{
+				Election: name, Over: rapid.Bool().Draw(t, "over"), Electorate: number("electorate"),
+				Leader: id, Term: term("term"),
+			},
 			frame.LeasePromote{Election: name, Target: id},
 		} {
 			roundTrip(t, want)

@@ -75,8 +75,9 @@
 //
 // # Links
 //
-// Voters need links with each other. A node without a link to the leader knows none. A
-// message that is lost is repeated after half a lease at most; a round trip must be shorter
+// Voters need links with each other. What a node without a vote hears of the leader it
+// tells those that may hear it from nobody else, if it has no link with some members
+// ([Voter.Far]). A message that is lost is repeated after half a lease at most; a round trip must be shorter
 // than that.
 //
 // The package is pure: no goroutine, lock, clock, socket or global randomness. An

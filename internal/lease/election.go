@@ -90,6 +90,8 @@ type Election struct {
 	disk    disk          // up to which terms votes may have been given, and may be
 	vote    vote          // the last one that this node granted
 	known   reign         // the last leader that it knew
+	ended   ident.Term    // of the last reign of which its leader said that it is over
+	wish    passed        // the last request to hand over that was passed on
 
 	members  []Voter // the others, by age
 	join     uint64  // of this node
@@ -190,6 +192,9 @@ func (e *Election) Linked(now time.Time, id ident.NodeID) {
 		r.Leads = e.term
 	}
 	e.send(id, r)
+	if e.known.valid && e.known.id != e.self && e.known.id != id && !e.near(e.known.id) {
+		e.send(id, e.word())
+	}
 	if e.phase != idle {
 		e.send(id, e.ask()) // again in the last round, whose time is not later
 	}
@@ -227,10 +232,11 @@ func (e *Election) Receive(now time.Time, from ident.NodeID, m Message) {
 		}
 	case Release:
 		e.freed(from, m)
+	case Reign:
+		e.state(from, m.Electorate)
+		e.told(from, m)
 	case Promote:
-		if e.phase == leading && m.Target != e.self && e.mayPromote(m.Target) == nil {
-			e.hand(CausePromote, m.Target)
-		}
+		e.wished(from, m.Target)
 	}
 }
 
@@ -251,9 +257,21 @@ func (e *Election) Promote(now time.Time, target ident.NodeID) error {
 	case e.phase == leading:
 		e.hand(CausePromote, target)
 	default:
-		e.send(e.known.id, Promote{Target: target})
+		e.pass(e.self, target)
 	}
 	return nil
+}
+
+// wished takes the request of a member to hand over. Who does not lead passes it on where
+// not everybody has a link with the leader.
+func (e *Election) wished(from, target ident.NodeID) {
+	switch {
+	case e.mayPromote(target) != nil:
+	case e.phase == leading && target != e.self:
+		e.hand(CausePromote, target)
+	case e.phase != leading && e.known.valid && e.known.id != target:
+		e.pass(from, target)
+	}
 }
 
 // Resign hands over to the oldest other member that may lead, if there is one. This node

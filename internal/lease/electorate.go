@@ -80,6 +80,7 @@ type Voter struct {
 	ID       ident.NodeID
 	Join     uint64 // join number; 0 is not known yet and sorts last
 	Eligible bool   // may lead
+	Far      bool   // there is no link with it
 }
 
 // byAge orders by join number, then ID.

@@ -11,7 +11,7 @@ import (
 const TermMax = 1<<53 - 1
 
 // Message is what two elections say to each other. It is one of [Rule], [Ask], [Answer],
-// [Release] and [Promote].
+// [Release], [Reign] and [Promote].
 type Message interface{ message() }
 
 // Rule states the electorate. It is the first message on every link, both ways.
@@ -58,6 +58,15 @@ type Release struct {
 	Successor ident.NodeID // who may claim first; zero for nobody
 }
 
+// Reign says who leads to a member without a vote that may have no link with the leader. It
+// is passed on by whom it is news to.
+type Reign struct {
+	Electorate uint64 // as in [Rule]
+	Leader     ident.NodeID
+	Term       ident.Term
+	Over       bool // the leader ended it, and nobody leads
+}
+
 // Promote asks the leader to hand over to Target.
 type Promote struct{ Target ident.NodeID }
 
@@ -65,4 +74,5 @@ func (Rule) message()    {}
 func (Ask) message()     {}
 func (Answer) message()  {}
 func (Release) message() {}
+func (Reign) message()   {}
 func (Promote) message() {}

@@ -138,6 +138,9 @@ func (e *Election) follow(id ident.NodeID, t ident.Term) {
 	e.failures, e.released, e.chosen = 0, 0, time.Time{}
 	if fresh {
 		e.act(Leader{ID: id, Term: t})
+		if e.near(id) {
+			e.spread(id) // what is heard of it otherwise is passed on where it is heard
+		}
 	}
 }
 
@@ -149,7 +152,8 @@ func (e *Election) stated(from ident.NodeID, r Rule) {
 		e.see(r.Seen)
 	}
 	if e.known.valid && e.known.id == from && r.Leads != e.known.term {
-		e.forget() // what it said at the end of its reign was lost
+		e.end() // what it said at the end of its reign was lost
+		e.spread(from)
 	}
 }
 
@@ -172,7 +176,8 @@ func (e *Election) freed(from ident.NodeID, r Release) {
 		return
 	}
 	if k.valid {
-		e.forget()
+		e.end()
+		e.spread(from)
 	}
 	switch r.Successor {
 	case ident.NodeID{}:
