@@ -249,7 +249,14 @@ func TestSuspicionsArePassedOn(t *testing.T) {
 		if n.Self().Version <= s.Version || len(n.sent(frame.TypeRecords)) != 2 {
 			t.Errorf("version %d, sent %v; want a higher one than %d for both peers", n.Self().Version, n.acts, s.Version)
 		}
-		s.Refused = true // of the old version
+		s.Version = n.Self().Version
+		s.By = id(50) // of whom this node knows nothing, but others may
+		n.now = n.now.Add(time.Second)
+		n.Receive(n.now, 1, s)
+		if n.take(); n.Self().Version <= s.Version {
+			t.Errorf("version %d, want a higher one than %d", n.Self().Version, s.Version)
+		}
+		s.By, s.Refused = id(1), true // of the old version
 		n.Receive(n.now, 2, s)
 		n.take()
 		if got := n.sent(frame.TypeRecords); len(got) != 1 || len(got[2]) != 1 {

@@ -86,12 +86,15 @@ func (c *Core) accuse(now time.Time, a member.Accuse) {
 }
 
 // suspected takes a suspicion that the peer of l made or passes on. Whom it is about
-// answers with a higher version of its record, unless it has one already.
+// answers with a higher version of its record, unless it has one already, and even if the
+// accuser is none of its members: it may be one of the others'.
 func (c *Core) suspected(now time.Time, l *link, s frame.Suspicion) {
-	if _, listed := c.table.Get(s.By); !listed || c.Ahead(s) || !c.suspicions.news(now, statementOf(s)) {
+	_, listed := c.table.Get(s.By)
+	mine := s.Target == c.self
+	if !listed && !mine || c.Ahead(s) || !c.suspicions.news(now, statementOf(s)) {
 		return
 	}
-	if s.Target != c.self {
+	if !mine {
 		c.weigh(now, l, s)
 		return
 	}

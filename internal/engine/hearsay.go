@@ -107,6 +107,8 @@ func (h *hearsay) drop(i int) {
 
 // accused verifies a suspicion on the reader's goroutine, before the owner sees it. One
 // that does not hold is the sender's fault: an honest node passes on only what it verified.
+// One of this node by somebody whom it does not list, because it refuses him, cannot be
+// verified and is answered all the same: others list him, and wait for the answer.
 func (h *handler) accused(s frame.Suspicion, cost int64) error {
 	e := h.e
 	if s.By == e.cfg.Key.ID() {
@@ -118,17 +120,19 @@ func (h *handler) accused(s frame.Suspicion, cost int64) error {
 		return nil
 	}
 	m, listed := e.member(s.By)
-	if !news || !listed {
+	if !news || !listed && s.Target != e.cfg.Key.ID() {
 		if news {
 			e.hearsay.retract(k)
 		}
 		e.dropped.suspicions.Add(1)
 		return nil
 	}
-	if err := s.Verify(m.Record.Public); err != nil {
-		e.hearsay.retract(k)
-		e.dropped.suspicions.Add(1)
-		return err
+	if listed {
+		if err := s.Verify(m.Record.Public); err != nil {
+			e.hearsay.retract(k)
+			e.dropped.suspicions.Add(1)
+			return err
+		}
 	}
 	if !h.offer(cost, func(now time.Time) {
 		e.core.Heard(now, h.id, now)

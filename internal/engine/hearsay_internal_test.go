@@ -121,6 +121,19 @@ func TestSuspicionsThatAreDropped(t *testing.T) {
 	}
 }
 
+// Who is accused by somebody whom it refuses answers: the others wait for that.
+func TestASuspicionOfThisNodeByAStrangerIsHeard(t *testing.T) {
+	e := idle(t, nil)
+	s := newAccuser(t, idle(t, nil)).says(1)
+	s.Target = e.cfg.Key.ID()
+	if err := (&handler{e: e, id: 1}).Receive(raws(t, s, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if got := drain(e); got != 1 {
+		t.Errorf("%d inputs, want 1", got)
+	}
+}
+
 // A member that suspects without end is heard no more than it may have a reason for, and
 // costs neither the others their turn nor this node its memory.
 func TestOneAccuserHasAShare(t *testing.T) {

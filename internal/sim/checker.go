@@ -37,8 +37,9 @@ type checker struct {
 	lanes    map[laneKey]*laneTruth
 	messages map[uint64]Entry // EventPublish, by message
 	sent     map[laneKey]uint64
-	peers    map[int]int   // how many peers a node has
-	known    map[int]bool  // accepted by anybody
+	peers    map[int]int  // how many peers a node has
+	known    map[int]bool // accepted by anybody
+	refused  map[pair]bool
 	most     int           // links of a node, if the mesh is partial; else 0
 	cut      int           // directions that are cut now
 	healed   time.Duration // when the last one was healed
@@ -71,7 +72,7 @@ func check(h History, c Config) []Violation {
 		procs: map[int]*procTruth{}, cuts: map[path]*cutTruth{}, accepted: map[pair]bool{},
 		listed: map[pair]bool{}, linked: map[pair]bool{}, lanes: map[laneKey]*laneTruth{},
 		messages: map[uint64]Entry{}, sent: map[laneKey]uint64{}, peers: map[int]int{},
-		known: map[int]bool{}, most: c.MaxPeers, ends: map[pair]bool{},
+		known: map[int]bool{}, refused: map[pair]bool{}, most: c.MaxPeers, ends: map[pair]bool{},
 	}
 	for a := range c.Nodes {
 		for b := range c.Nodes {
@@ -129,6 +130,8 @@ func (k *checker) world(e Entry) {
 func (k *checker) membership(e Entry) {
 	p := pair{e.Node, e.Peer}
 	switch e.Event {
+	case EventRefuse:
+		k.refused[p] = true
 	case EventAccept:
 		k.accepted[p], k.known[e.Peer] = true, true
 	case "added_node":
@@ -166,9 +169,9 @@ func (k *checker) membership(e Entry) {
 }
 
 // m1: no event for a node without ACCEPT: this node's own or, in a partial mesh, that of
-// some member.
+// some member, unless this node refused it.
 func (k *checker) m1(p pair, e Entry) {
-	if !k.accepted[p] && (k.most == 0 || !k.known[p.peer]) {
+	if !k.accepted[p] && (k.most == 0 || !k.known[p.peer] || k.refused[p]) {
 		k.fail("M1", p.node, "%s for node %d before their ACCEPT", e.Event, p.peer)
 	}
 }

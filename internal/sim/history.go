@@ -26,6 +26,7 @@ const (
 // What a node sees. The changes of package core are recorded under their own names.
 const (
 	EventAccept  Event = "accept"  // admission with Peer ended well
+	EventRefuse  Event = "refuse"  // Node refused Peer
 	EventView    Event = "view"    // the members are Peers, their records hash to Count, links are with Links
 	EventPublish Event = "publish" // Message took the numbers First to Last of Lane, for Peer if direct
 	EventOpen    Event = "open"    // the session with Peer begins: Lane starts at First

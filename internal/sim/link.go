@@ -3,13 +3,13 @@ package sim
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/espial-go/espial/internal/admission"
 	"github.com/espial-go/espial/internal/core"
 	"github.com/espial-go/espial/internal/dial"
 	"github.com/espial-go/espial/internal/frame"
-	"github.com/espial-go/espial/internal/ident"
 )
 
 const (
@@ -122,7 +122,7 @@ func (l *link) step(acts []admission.Action) {
 		case admission.Send:
 			l.send(a.Frame)
 		case admission.Ask:
-			l.step(l.machine.Judged(n.judge(l.peer.id)))
+			l.step(l.machine.Judged(n.judge(l.end.peer.proc)))
 		case admission.Arbitrate:
 			r := n.core.Arbitrate(n.now(), core.Offer{
 				Peer: l.peer.id, Incarnation: a.Hello.Incarnation,
@@ -141,9 +141,14 @@ func (l *link) step(acts []admission.Action) {
 	}
 }
 
-// judge is the policy, which admits whom there is room for. The arbiter is asked when it
+// judge is the policy, which admits all but whom it refuses, if there is room. The arbiter is asked when it
 // rules.
-func (n *node) judge(peer ident.NodeID) admission.Verdict {
+func (n *node) judge(p *process) admission.Verdict {
+	if slices.Contains(n.proc.world.config.Refuses, Refusal{n.proc.host, p.host}) {
+		n.record(Entry{Event: EventRefuse, Peer: p.number})
+		return admission.Verdict{Code: frame.CodeFilter}
+	}
+	peer := p.node.self.id
 	if n.self.id.Compare(peer) > 0 && !n.core.Admit(n.now(), peer) {
 		return admission.Verdict{Code: frame.CodeFull}
 	}
@@ -199,7 +204,8 @@ func (l *link) refused(a admission.Refuse) {
 		by = core.BySelf
 	}
 	n.core.Rejected(n.now(), core.Rejection{
-		Peer: l.peer.id, Addr: l.end.peer.proc.addr.String(), By: by, Code: a.Code, Reason: a.Reason,
+		Peer: l.peer.id, Incarnation: l.peer.inc, Addr: l.end.peer.proc.addr.String(),
+		By: by, Code: a.Code, Reason: a.Reason,
 	})
 	l.fail(kind)
 }

@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -157,4 +158,28 @@ func TestAMeshBecomesPartial(t *testing.T) {
 	}
 	h := quietly(t, sim.Config{Seed: 1, Nodes: 70, Faults: faults}, "M1")
 	within(t, h, "removed_node", 0, 8*62, 15*time.Second)
+}
+
+// TestARefusedNodeIsListedByTheOthers: each node's policy holds for its own list.
+func TestARefusedNodeIsListedByTheOthers(t *testing.T) {
+	each(t, 3, func(t *testing.T, seed uint64) {
+		c := partly(seed, sim.Fault{At: 20 * time.Second, Kind: sim.Update})
+		for host := range 50 {
+			if host != 7 {
+				c.Refuses = append(c.Refuses, sim.Refusal{A: 7, B: host / 5 * 5}) // every fifth
+			}
+		}
+		h := quietly(t, c, "M3")
+		strict := process(h, 7)
+		for _, e := range entries(h, sim.EventView, 0) {
+			for _, refused := range entries(h, sim.EventRefuse, 0) {
+				if listed := slices.Contains(e.Peers, refused.Peer); listed == (e.Node == strict) {
+					t.Errorf("node %d lists node %d, which node %d refuses: %t", e.Node, refused.Peer, strict, listed)
+				}
+			}
+		}
+		if len(entries(h, sim.EventRefuse, 0)) == 0 {
+			t.Error("nobody was refused")
+		}
+	})
 }

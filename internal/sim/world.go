@@ -54,6 +54,9 @@ type Config struct {
 	// the seed draws.
 	Loss float64
 
+	// Refuses says whose policy refuses whom: host A all that run on host B.
+	Refuses []Refusal
+
 	// Seeds is how many hosts are named to everybody; default 2.
 	Seeds int
 
@@ -63,6 +66,9 @@ type Config struct {
 	// Bug makes every node wrong in one way, to show that the checker sees it.
 	Bug Bug
 }
+
+// Refusal is one line of a policy.
+type Refusal struct{ A, B int }
 
 // Result is what came of a run.
 type Result struct {
