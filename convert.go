@@ -150,6 +150,10 @@ func (n *Node) change(c engine.Change) Change {
 		return Change{Kind: DiskDown, At: c.At, Reason: c.Reason}
 	case engine.NoteDiskUp:
 		return Change{Kind: DiskUp, At: c.At}
+	case engine.NoteMethodAdded:
+		return Change{Kind: MethodAdded, At: c.At, Member: member(c.Member), Method: c.Method}
+	case engine.NoteMethodRemoved:
+		return Change{Kind: MethodRemoved, At: c.At, Member: member(c.Member), Method: c.Method}
 	case engine.NoteNone:
 	}
 	out := Change{

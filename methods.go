@@ -18,9 +18,10 @@ type MethodInfo struct {
 }
 
 // Methods yields what the members serve to this node, its own methods included: by join number of
-// the members, and by name. Members tell it when it changes, and within a second where [To] begins
-// or ceases to mean this node. Of a member that serves so many that what it says of them exceeds 16
-// KiB some are missing; they can be called all the same.
+// the members, and by name. Members tell it when it changes, and within a second where [To]
+// begins or ceases to mean this node; [Node.Changes] has it as [MethodAdded] and [MethodRemoved].
+// Of a member that serves so many that what it says of them exceeds 16 KiB some are missing; they
+// can be called all the same.
 func (n *Node) Methods() iter.Seq[MethodInfo] {
 	return func(yield func(MethodInfo) bool) {
 		for _, member := range n.eng.View().Members {

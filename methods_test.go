@@ -3,6 +3,7 @@ package espial_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -75,6 +76,51 @@ func TestAKeyedCallStaysWithTheServing(t *testing.T) {
 		}
 		if len(shares) != 2 {
 			t.Errorf("50 keys are at %v, want both of those that serve", shares)
+		}
+	})
+}
+
+// TestMethodsAreWatched: what comes, what goes, and what a member has that comes itself.
+func TestMethodsAreWatched(t *testing.T) {
+	inCluster(t, 2, func(c *cluster) {
+		var seen []string
+		ctx, cancel := context.WithCancel(c.Context())
+		defer cancel()
+		changes := c.nodes[0].Changes(ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for change := range changes {
+				switch change.Kind {
+				case espial.MethodAdded, espial.MethodRemoved, espial.RemovedNode:
+					seen = append(seen, fmt.Sprint(change.Kind, " ", change.Member.Name, " ", change.Method))
+				case espial.AddedNode:
+					seen = append(seen, "added "+change.Member.Name)
+				default:
+				}
+			}
+		}()
+		c.served(c.nodes[0].Serve("own", echo))
+		stop, err := c.nodes[1].Serve("a", echo)
+		c.served(stop, err)
+		c.served(c.nodes[1].Serve("b", echo))
+		time.Sleep(time.Second)
+		stop()
+		time.Sleep(time.Second)
+		c.net.Partition([]netip.Addr{ip(0)}, []netip.Addr{ip(1)})
+		time.Sleep(5 * time.Second)
+		c.net.Heal()
+		time.Sleep(5 * time.Second)
+		cancel()
+		<-done
+		want := []string{
+			"added node-1",
+			"espial.method_added node-0 own", "espial.method_added node-1 a", "espial.method_added node-1 b",
+			"espial.method_removed node-1 a", "removed_node node-1 ",
+			"added node-1", "espial.method_added node-1 b",
+		}
+		if !slices.Equal(seen, want) {
+			t.Errorf("saw\n%q, want\n%q", seen, want)
 		}
 	})
 }

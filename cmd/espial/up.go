@@ -214,10 +214,9 @@ func changeDetail(c espial.Change) string {
 	case espial.Healed:
 		return "back: " + shortIDs(c.Missing)
 	case espial.Lagged:
-		if c.Unknown {
-			return "an unknown number of changes is missing"
-		}
-		return fmt.Sprintf("%d changes are missing", c.Count)
+		return lagDetail(c)
+	case espial.MethodAdded, espial.MethodRemoved:
+		return term.Text(c.Method)
 	case espial.DiskDown:
 		return quoted(c.Reason)
 	case espial.InDoubt:
@@ -225,6 +224,14 @@ func changeDetail(c espial.Change) string {
 	default:
 		return ""
 	}
+}
+
+// lagDetail returns how many changes were lost.
+func lagDetail(c espial.Change) string {
+	if c.Unknown {
+		return "an unknown number of changes is missing"
+	}
+	return fmt.Sprintf("%d changes are missing", c.Count)
 }
 
 // found returns how a member was found.

@@ -108,6 +108,7 @@ type Change struct {
 	Note   Note
 	Count  uint64         // with NoteInDoubt
 	Report council.Report // with NoteElection
+	Method string         // with NoteMethodAdded and NoteMethodRemoved
 }
 
 // Note says which of the reports that core does not know a [Change] is.
@@ -115,12 +116,14 @@ type Note uint8
 
 // The notes.
 const (
-	NoteNone      Note = iota // Change.Kind says what it is
-	NoteListening             // the node takes links
-	NoteInDoubt               // a session ended with messages unacknowledged
-	NoteElection              // Change.Report says what
-	NoteDiskDown              // marks of elections cannot be written; Change.Reason says why
-	NoteDiskUp                // they can again
+	NoteNone          Note = iota // Change.Kind says what it is
+	NoteListening                 // the node takes links
+	NoteInDoubt                   // a session ended with messages unacknowledged
+	NoteElection                  // Change.Report says what
+	NoteDiskDown                  // marks of elections cannot be written; Change.Reason says why
+	NoteDiskUp                    // they can again
+	NoteMethodAdded               // the member serves Change.Method to this node from now on
+	NoteMethodRemoved             // it serves it no more
 )
 
 // Engine runs one node.
@@ -194,7 +197,7 @@ func New(cfg Config) (*Engine, error) {
 	e.paths.Changed = e.paths.changed
 	e.exchange = exchange.New(exchange.Config{
 		Self: cfg.Key.ID(), Incarnation: inc, Name: cfg.Name, EventMax: cfg.EventMax,
-		InDoubt: e.inDoubt, Need: e.need, Opened: e.poked, Stale: e.stale,
+		InDoubt: e.inDoubt, Offer: e.offered, Need: e.need, Opened: e.poked, Stale: e.stale,
 		Sign: cfg.Key.Sign, Public: e.public,
 	})
 	e.core, err = core.New(time.Now(), core.Config{
@@ -285,6 +288,16 @@ func (e *Engine) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// offered reports what a member serves.
+func (e *Engine) offered(peer ident.NodeID, name, method string, served bool) {
+	note := NoteMethodRemoved
+	if served {
+		note = NoteMethodAdded
+	}
+	m := core.Member{Record: frame.Record{ID: peer, Name: name}}
+	e.hub.report(Change{Note: note, Method: method, Change: core.Change{At: time.Now(), Member: m}})
 }
 
 // inDoubt reports messages that may not have arrived.

@@ -102,6 +102,11 @@ type Config struct {
 	// not block.
 	Need func(id ident.NodeID)
 
+	// Offer is told of each method that a member, or this node, begins or ceases to serve to this
+	// node; nil for nobody. Of a member that comes with methods it is told then, and of one that
+	// goes it is not. It is called without a lock and must not block.
+	Offer func(peer ident.NodeID, name, method string, served bool)
+
 	// Opened is told when [Pair.Opened] or [Pair.Ready] has become true. It is called without a
 	// lock and must not block.
 	Opened func()
@@ -227,6 +232,7 @@ func (x *Exchange) SetMembers(pairs []*Pair, graph *gossip.Graph) {
 	for _, p := range pairs {
 		if former.byID[p.id] != p {
 			p.advertise(false) // now that it is known whom a target means
+			p.offered(nil)     // where the session goes on
 			p.wake()           // its OPEN waits for this
 		}
 	}

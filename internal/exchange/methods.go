@@ -60,6 +60,38 @@ func (x *Exchange) offer(id ident.NodeID) (list []frame.Method) {
 	return list
 }
 
+// offered tells what the peer serves now, and what of before it does not.
+func (p *Pair) offered(before []frame.Method) {
+	if now := p.methods.Load(); now != nil && p.x.Member(p.id) == p {
+		p.x.compare(p.id, p.name, before, *now)
+	}
+}
+
+// compare tells what a node serves now, and what of before it does not; both are by name.
+func (x *Exchange) compare(id ident.NodeID, name string, before, now []frame.Method) {
+	if x.cfg.Offer == nil {
+		return
+	}
+	names := func(list []frame.Method) map[string]bool {
+		m := make(map[string]bool, len(list))
+		for _, method := range list {
+			m[method.Name] = true
+		}
+		return m
+	}
+	had, has := names(before), names(now)
+	for _, m := range before {
+		if !has[m.Name] {
+			x.cfg.Offer(id, name, m.Name, false)
+		}
+	}
+	for _, m := range now {
+		if !had[m.Name] {
+			x.cfg.Offer(id, name, m.Name, true)
+		}
+	}
+}
+
 // serves reports whether a member may call the method.
 func (s *service) serves(id ident.NodeID) bool { return s.Serves == nil || s.Serves(id) }
 
@@ -113,7 +145,11 @@ func (p *Pair) advertised(payload []byte) {
 	list = slices.DeleteFunc(list, func(m frame.Method) bool { return glob.CheckTopic(m.Name) != nil })
 	slices.SortFunc(list, func(a, b frame.Method) int { return strings.Compare(a.Name, b.Name) })
 	list = slices.CompactFunc(list, func(a, b frame.Method) bool { return a.Name == b.Name })
-	p.methods.Store(&list)
+	var before []frame.Method
+	if former := p.methods.Swap(&list); former != nil {
+		before = *former
+	}
+	p.offered(before)
 	p.mu.Lock()
 	awaited := p.calls.untold
 	p.calls.untold = false

@@ -82,13 +82,16 @@ func (x *Exchange) Serve(s Service) (stop func(), err error) {
 // change replaces the methods, and tells the members.
 func (x *Exchange) change(with func(map[string]*service)) {
 	x.services.mu.Lock()
+	before := x.offer(x.cfg.Self)
 	next := map[string]*service{}
 	if m := x.services.byName.Load(); m != nil {
 		next = maps.Clone(*m)
 	}
 	with(next)
 	x.services.byName.Store(&next)
+	now := x.offer(x.cfg.Self)
 	x.services.mu.Unlock()
+	x.compare(x.cfg.Self, x.cfg.Name, before, now)
 	x.advertiseAll()
 }
 
