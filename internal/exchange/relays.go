@@ -11,6 +11,9 @@ import (
 	"github.com/espial-go/espial/internal/mailbox"
 )
 
+// handedMax is for how many deliveries of one origin there is room that is kept for later.
+const handedMax = 256
+
 // relays carries broadcasts between members that have no link: a router behind a short lock,
 // which the readers of links, the publishers and a timer call directly. As long as nobody
 // signs it knows no origin, and nothing passes it.
@@ -238,17 +241,20 @@ func (p *Pair) handOver() {
 		p.ready = p.handed[:0]
 		g.mu.Unlock()
 		for i := range batch {
-			p.hands(&batch[i])
+			p.handOne(&batch[i])
 		}
 		clear(batch) // so that they keep no memory alive
-		if p.handed = batch; len(batch) == 0 {
+		if p.handed = batch; cap(batch) > handedMax {
+			p.handed = nil
+		}
+		if len(batch) == 0 {
 			return
 		}
 	}
 }
 
-// hands hands on one delivery of the router. The caller holds p.hand.
-func (p *Pair) hands(d *gossip.Delivery) {
+// handOne hands on one delivery of the router. The caller holds p.hand.
+func (p *Pair) handOne(d *gossip.Delivery) {
 	if d.Unknown {
 		p.x.box.Lost(mailbox.Loss{From: p.id, Unknown: true})
 		return
