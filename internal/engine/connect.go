@@ -40,6 +40,8 @@ const linksMax = 1024
 type peerLink struct {
 	conn  *link.Conn
 	pair  *exchange.Pair
+	start streamKey // whose it is
+	addr  string    // where the peer takes links
 	heard time.Time // what core was told last
 	since time.Time
 
@@ -277,12 +279,16 @@ func (e *Engine) run(ctx context.Context, c *link.Conn, d core.Dial, up admissio
 	}
 	id := core.LinkID(e.lastLink.Add(1))
 	pair := e.exchange.Pair(c.Peer(), up.Hello.Incarnation, up.Hello.Name)
-	l := &peerLink{conn: c, pair: pair, since: time.Now(), onDemand: onDemand(d, up.Hello)}
+	l := &peerLink{
+		conn: c, pair: pair, since: time.Now(), onDemand: onDemand(d, up.Hello),
+		start: streamKey{c.Peer(), up.Hello.Incarnation}, addr: e.listenAddr(c, d, up.Hello.Port),
+	}
 	ok := e.put(func(now time.Time) {
 		e.links[id] = l
+		e.streams.stir()
 		e.core.LinkUp(now, core.Link{
 			ID: id, Peer: c.Peer(), Incarnation: up.Hello.Incarnation, Name: up.Hello.Name, Tag: tag,
-			Dialed: d.Number != 0, DialNumber: d.Number, Addr: e.listenAddr(c, d, up.Hello.Port),
+			Dialed: d.Number != 0, DialNumber: d.Number, Addr: l.addr,
 			Source: d.Source, Serial: up.Serial, Join: up.Join, HelloAt: c.HelloAt(), OnDemand: l.onDemand,
 		})
 		if d.Number != 0 {

@@ -190,6 +190,7 @@ func (e *Engine) show(v core.View) {
 	}
 	e.exchange.SetMembers(pairs, graphOf(v))
 	e.streams.see(v)
+	e.streams.stir()
 	e.assemble(v)
 }
 

@@ -12,9 +12,17 @@ import (
 	"github.com/espial-go/espial/internal/mux"
 )
 
-// linkGrace is how long a connection for streams waits for the link that it needs: the two
-// ends of one that comes up learn it one after the other.
-const linkGrace = time.Second
+// The link that a connection for streams needs.
+const (
+	// linkGrace is how long one that was dialled waits for it: the two ends of a link that
+	// comes up learn it one after the other.
+	linkGrace = time.Second
+
+	// linkWait is how long a stream to a member without a link waits for one, and linkAgain
+	// how often it asks for it: in a large cluster that is one on demand.
+	linkWait  = 5 * time.Second
+	linkAgain = time.Second
+)
 
 // dialStreams dials for streams until ctx ends.
 func (e *Engine) dialStreams(ctx context.Context) error {
@@ -109,7 +117,7 @@ func (e *Engine) carrier(key streamKey, nc net.Conn, dialed bool) (*carrier, err
 
 // carry runs a connection that is known until it ends.
 func (e *Engine) carry(ctx context.Context, key streamKey, c *carrier) {
-	e.streams.see(e.View()) // the link may be gone already
+	e.streams.see(e.View()) // it may be no member any more
 	c.session.Run(ctx)
 	e.streams.remove(key, c)
 }
@@ -159,7 +167,7 @@ func (e *Engine) judgeStreams(ctx context.Context, c *link.Conn, s frame.Streams
 		return &frame.Reject{Code: frame.CodeCipher, Reason: c.Cipher()}
 	case s.To != e.inc:
 		return &frame.Reject{Code: frame.CodeDenied, Reason: "this is another start of the node"}
-	case !e.awaitLink(ctx, key):
+	case !e.linkComes(ctx, key):
 		return &frame.Reject{Code: frame.CodeDenied, Reason: "there is no link"}
 	case !e.streams.reserve(key):
 		return &frame.Reject{Code: frame.CodeFull, Reason: fmt.Sprintf("%d connections", carriersMax)}
@@ -167,20 +175,53 @@ func (e *Engine) judgeStreams(ctx context.Context, c *link.Conn, s frame.Streams
 	return nil
 }
 
-// awaitLink waits for a link with one start of a node, for a second at most.
-func (e *Engine) awaitLink(ctx context.Context, key streamKey) bool {
-	late := time.After(linkGrace)
+// linkComes reports whether there is a link, or one comes up now.
+func (e *Engine) linkComes(ctx context.Context, key streamKey) bool {
+	_, err := e.awaitLink(ctx, key, false)
+	return err == nil
+}
+
+// awaitLink waits for a link with one start of a member, and returns where that takes links.
+// Who needs the link asks for it and waits for 5 s; who is asked for streams waits for a
+// second.
+func (e *Engine) awaitLink(ctx context.Context, key streamKey, need bool) (addr string, err error) {
+	grace := linkGrace
+	if need {
+		grace = linkWait
+	}
+	late := time.After(grace)
 	for {
-		changed := e.Paths().Changed
-		if m, ok := e.member(key.id); ok && m.Link != 0 && m.Record.Incarnation == key.inc {
-			return true
+		moved := e.streams.moved()
+		l, ok := query(e, func(time.Time) *peerLink { return e.linkWith(key) })
+		switch {
+		case !ok:
+			return "", ErrClosed
+		case l != nil:
+			return l.addr, nil
+		case need:
+			e.need(key.id)
 		}
 		select {
-		case <-changed:
+		case <-moved:
+		case <-time.After(linkAgain):
 		case <-late:
-			return false
+			return "", ErrNotLinked
 		case <-ctx.Done():
-			return false
+			return "", context.Cause(ctx)
 		}
 	}
+}
+
+// linkWith returns a link with one start of a member, be it one on demand, or nil. Only the
+// owner calls it.
+func (e *Engine) linkWith(key streamKey) *peerLink {
+	if m, ok := e.member(key.id); !ok || m.Record.Incarnation != key.inc {
+		return nil
+	}
+	for _, id := range e.linkIDs() {
+		if l := e.links[id]; l.start == key {
+			return l
+		}
+	}
+	return nil
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/espial-go/espial/internal/mux"
 )
 
-// ErrNotLinked reports a member with which this node has no link at present, so that it
-// can open no stream to it.
+// ErrNotLinked reports a member with which there was no link in time, so that no stream can
+// be opened to it.
 var ErrNotLinked = errors.New("engine: no link with the member")
 
 // Limits and times of the connections for streams.
@@ -30,9 +30,9 @@ const (
 	// has not seen end.
 	carriersMax = 4
 
-	// unlinkedMax ends the streams with an incarnation that had no link for so long, as it
-	// ends the session.
-	unlinkedMax = 30 * time.Second
+	// unlistedMax ends the streams with an incarnation that was no member for so long: a
+	// split may heal before.
+	unlistedMax = 30 * time.Second
 
 	// openTries is how often another connection is tried when one ended before it had taken
 	// the stream.
@@ -46,7 +46,8 @@ type streams struct {
 	poke     chan struct{} // holds a token when there is something to dial
 	refused  atomic.Uint64 // connections that others dialled
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex    // guards what follows
+	links   chan struct{} // closed when there may be another link
 	peers   map[streamKey]*streamPeer
 	queue   []*streamDial
 	leaving bool
@@ -63,7 +64,7 @@ type streamPeer struct {
 	carriers []*carrier  // the latest last
 	inbound  int         // connections that the peer dialled, carriers or about to be
 	dial     *streamDial // under way; nil for none
-	unlinked time.Time   // since when there is no link; zero while there is one
+	unlisted time.Time   // since when it is no member; zero while it is one
 	timer    *time.Timer // ends the streams when that has been too long
 }
 
@@ -82,7 +83,9 @@ type streamDial struct {
 }
 
 func newStreams() *streams {
-	return &streams{poke: make(chan struct{}, 1), peers: map[streamKey]*streamPeer{}}
+	return &streams{
+		poke: make(chan struct{}, 1), links: make(chan struct{}), peers: map[streamKey]*streamPeer{},
+	}
 }
 
 // Listen opens a listener on a service of this node.
@@ -111,16 +114,20 @@ func (e *Engine) OpenStream(ctx context.Context, id ident.NodeID, service string
 func (e *Engine) streamSession(ctx context.Context, id ident.NodeID) (*mux.Session, error) {
 	for {
 		m, ok := e.member(id)
-		switch {
-		case !ok:
+		if !ok {
 			return nil, exchange.ErrNoMember
-		case !m.Self && m.Link == 0:
-			return nil, ErrNotLinked
 		}
-		s, d := e.streams.find(streamKey{id, m.Record.Incarnation}, m.Addr, e.cfg.RotateRecords/2)
-		if s != nil {
+		key, addr := streamKey{id, m.Record.Incarnation}, m.Addr
+		if s := e.streams.find(key, e.cfg.RotateRecords/2); s != nil {
 			return s, nil
 		}
+		if !m.Self && m.Link == 0 {
+			var err error
+			if addr, err = e.awaitLink(ctx, key, true); err != nil {
+				return nil, err
+			}
+		}
+		d := e.streams.dial(key, addr)
 		select {
 		case <-d.done:
 		case <-e.ended:
@@ -134,20 +141,32 @@ func (e *Engine) streamSession(ctx context.Context, id ident.NodeID) (*mux.Sessi
 	}
 }
 
-// find returns a session that may take a stream, or the dial that will bring one. A
-// connection with so many records takes none any more.
-func (s *streams) find(key streamKey, addr string, recordsMax uint64) (*mux.Session, *streamDial) {
+// find returns a session that may take a stream, or nil. A connection with so many records
+// takes none any more.
+func (s *streams) find(key streamKey, recordsMax uint64) *mux.Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.peer(key)
+	p := s.peers[key]
+	if p == nil {
+		return nil
+	}
 	for _, c := range slices.Backward(p.carriers) {
 		if c.conn != nil && c.conn.Records() >= recordsMax {
 			c.session.Retire()
 		}
 		if c.session.Usable() {
-			return c.session, nil
+			return c.session
 		}
 	}
+	return nil
+}
+
+// dial returns the dial that is under way to one start of a node, and begins one if there is
+// none.
+func (s *streams) dial(key streamKey, addr string) *streamDial {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.peer(key)
 	if p.dial == nil {
 		p.dial = &streamDial{key: key, addr: addr, done: make(chan struct{})}
 		s.queue = append(s.queue, p.dial)
@@ -156,7 +175,7 @@ func (s *streams) find(key streamKey, addr string, recordsMax uint64) (*mux.Sess
 		default:
 		}
 	}
-	return nil, p.dial
+	return p.dial
 }
 
 // peer returns what is known of one start of a node, and begins to know it. The caller
@@ -254,7 +273,7 @@ func (s *streams) remove(key streamKey, c *carrier) {
 }
 
 // see tells what the members are. Streams end with the incarnation that they are with: at
-// once when another has its place, and when it had no link for 30 s.
+// once when another has its place, and when it was no member for 30 s.
 func (s *streams) see(v core.View) {
 	now := time.Now()
 	s.mu.Lock()
@@ -264,23 +283,38 @@ func (s *streams) see(v core.View) {
 		switch {
 		case i >= 0 && v.Members[i].Record.Incarnation != key.inc:
 			p.end()
-		case i >= 0 && (v.Members[i].Self || v.Members[i].Link != 0):
-			p.unlinked = time.Time{}
+		case i >= 0:
+			p.unlisted = time.Time{}
 			if p.timer != nil {
 				p.timer.Stop()
 			}
-		case p.unlinked.IsZero():
-			p.unlinked = now
-			p.timer = time.AfterFunc(unlinkedMax, func() { s.expire(p) })
+		case p.unlisted.IsZero():
+			p.unlisted = now
+			p.timer = time.AfterFunc(unlistedMax, func() { s.expire(p) })
 		}
 	}
+}
+
+// stir makes those who wait for a link look again.
+func (s *streams) stir() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.links)
+	s.links = make(chan struct{})
+}
+
+// moved returns a channel that stir closes.
+func (s *streams) moved() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.links
 }
 
 // expire is the timer's call.
 func (s *streams) expire(p *streamPeer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !p.unlinked.IsZero() && time.Since(p.unlinked) >= unlinkedMax {
+	if !p.unlisted.IsZero() && time.Since(p.unlisted) >= unlistedMax {
 		p.end()
 	}
 }

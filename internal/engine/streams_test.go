@@ -319,9 +319,9 @@ func TestStreamsOutliveALink(t *testing.T) {
 	})
 }
 
-// Without a link they end after 30 s, however alive their connection is: the link is what was
-// admitted.
-func TestStreamsEndWithoutALink(t *testing.T) {
+// With who is no member they end after 30 s, however alive their connection is: the link is
+// what was admitted.
+func TestStreamsEndWithMembership(t *testing.T) {
 	var closed atomic.Bool
 	judge := func(cfg *engine.Config) {
 		cfg.Judge = func(context.Context, admission.Verified, admission.Claimed) error {
@@ -351,6 +351,32 @@ func TestStreamsEndWithoutALink(t *testing.T) {
 		}
 		if _, err := a.OpenStream(t.Context(), b.id, "echo"); err == nil {
 			t.Error("a stream was opened without a link")
+		}
+	})
+}
+
+// In a partial mesh a stream to a member without a link brings one on demand, and goes on when
+// that is idle and gone.
+func TestStreamsBetweenMembersWithoutALink(t *testing.T) {
+	sparse(t, 12, 4, func(t *testing.T, c *cluster) {
+		a, b := c.strangers()
+		b.serve(t, "echo")
+		began := time.Now()
+		st := c.open(a, b.id, "echo")
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("the stream was opened after %v, want 2 s", took)
+		}
+		for range 4 {
+			c.echo(st)
+			time.Sleep(time.Minute)
+		}
+		if got := a.onDemand(); got != 0 || a.peer(b) {
+			t.Errorf("%d links on demand, peer %t; want none: the stream has its own", got, a.peer(b))
+		}
+		c.echo(c.open(a, b.id, "echo")) // needs no link while there is a connection
+		c.kill(b)
+		if _, err := st.Read(make([]byte, 1)); codeOf(err) != mux.CodeLost {
+			t.Errorf("Read = %v, want a reset with %v", err, mux.CodeLost)
 		}
 	})
 }
