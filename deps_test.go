@@ -89,9 +89,13 @@ var layers = map[string][]string{
 	"internal/netns": {},
 	"test/ns":        {},
 
+	// What programs measure with, in this module and in bench. No node links it.
+	"internal/gauge": {},
+
 	// 7: programs. Every package under examples/ has the rule of "examples".
 	"cmd/espial": {
-		"", "codec", "codec/bson", "codec/cbor", "codec/msgpack", "internal/control", "internal/term",
+		"", "codec", "codec/bson", "codec/cbor", "codec/msgpack", "internal/control", "internal/gauge",
+		"internal/term",
 	},
 	"examples": {""},
 }

@@ -107,7 +107,7 @@ func TestNothingDecidesByTheWallClock(t *testing.T) {
 		}
 		path = filepath.ToSlash(path)
 		switch path {
-		case "bench", "cmd", "examples", "tools", "test", "internal/sim", "internal/netns":
+		case "bench", "cmd", "examples", "tools", "test", "internal/gauge", "internal/sim", "internal/netns":
 			return filepath.SkipDir // not linked into a node, or printing only
 		}
 		if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || exempt[path] {

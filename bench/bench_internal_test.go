@@ -3,13 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/espial-go/espial/internal/gauge"
 )
 
 // TestMain lets the test binary be its own child, as the program is.
@@ -52,77 +51,10 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-func TestQuantile(t *testing.T) {
-	upTo := func(n int) (all []float64) {
-		for i := range n {
-			all = append(all, float64(n-i))
-		}
-		return all
-	}
-	for name, tc := range map[string]struct {
-		of   []float64
-		q    float64
-		want float64
-	}{
-		"of nothing":                          {nil, 0.5, 0},
-		"one value is every quantile":         {upTo(1), 0.99, 1},
-		"the lower one of two is the median":  {upTo(2), 0.5, 1},
-		"the middle of three is the median":   {upTo(3), 0.5, 2},
-		"the 99th percentile of 5 is the max": {upTo(5), 0.99, 5},
-		"and that of 200 leaves out two":      {upTo(200), 0.99, 198},
-		"the whole is the max":                {upTo(20), 1, 20},
-	} {
-		if got := quantile(tc.of, tc.q); got != tc.want {
-			t.Errorf("%s: quantile(%v, %v) = %v, want %v", name, tc.of, tc.q, got, tc.want)
-		}
-	}
-}
-
-func TestHistogram(t *testing.T) {
-	us := func(all ...float64) (ds []time.Duration) {
-		for _, f := range all {
-			ds = append(ds, time.Duration(f*float64(time.Microsecond)))
-		}
-		return ds
-	}
-	for name, tt := range map[string]struct {
-		in   []time.Duration
-		want []bucket
-	}{
-		"of nothing":               {nil, nil},
-		"a limit is its bucket's":  {us(8), []bucket{{8, 1}}},
-		"above it is the next's":   {us(8.5, 8), []bucket{{8, 1}, {16, 1}}},
-		"gaps are shown":           {us(3, 20, 3.5), []bucket{{4, 2}, {8, 0}, {16, 0}, {32, 1}}},
-		"what took no time at all": {us(0), []bucket{{1, 1}}},
-	} {
-		if got := histogram(tt.in); !slices.Equal(got, tt.want) {
-			t.Errorf("%s: histogram(%v) = %v, want %v", name, tt.in, got, tt.want)
-		}
-	}
-}
-
-// TestARowIsALineOfEspialBench: whoever reads espial bench --json reads it with --peers, too.
-func TestARowIsALineOfEspialBench(t *testing.T) {
-	var out bytes.Buffer
-	r := rate{OfBare: 1, Link: 1, Histogram: []bucket{{1, 1}}}
-	if err := write(&out, []rate{r}, true); err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, m := range regexp.MustCompile(`"(\w+)":`).FindAllStringSubmatch(out.String(), -1) {
-		got = append(got, m[1])
-	}
-	want := strings.Fields("scenario carrier size nodes runs rate_per_s bytes_per_s of_bare link_over_it " +
-		"p50_us p99_us cpu_ns_per_msg allocs_per_msg lost histogram up_to_us count")
-	if !slices.Equal(got, want) {
-		t.Errorf("a row has the fields %q, want %q", got, want)
-	}
-}
-
 // TestOver takes the ratio in each run first: the machine was twice as quick in the second.
 func TestOver(t *testing.T) {
-	quick := line{samples: []sample{{rate: 8}, {rate: 16}, {rate: 5}}}
-	slow := line{samples: []sample{{rate: 4}, {rate: 8}, {rate: 5}}}
+	quick := line{samples: []gauge.Sample{{Rate: 8}, {Rate: 16}, {Rate: 5}}}
+	slow := line{samples: []gauge.Sample{{Rate: 4}, {Rate: 8}, {Rate: 5}}}
 	if got := quick.over(&slow); got != 2 {
 		t.Errorf("%v over %v = %v, want 2", quick.samples, slow.samples, got)
 	}
@@ -134,7 +66,7 @@ func TestTable(t *testing.T) {
 		{Contender: "raft", Killed: 2e6, KilledMax: 3e6, Mean: new(31.64), Busiest: new(79.1)},
 	}
 	var out bytes.Buffer
-	if err := write(&out, rows, false); err != nil {
+	if err := gauge.Print(&out, rows, false, reignCells); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
@@ -170,7 +102,7 @@ func TestContenders(t *testing.T) {
 	var seen []string
 	for dec := json.NewDecoder(&out); ; {
 		var r struct {
-			rate
+			gauge.Row
 			Contender string  `json:"contender"`
 			Killed    float64 `json:"killed_p50_us"`
 		}
@@ -196,27 +128,10 @@ func TestAFailedChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.hear(new(string)); err == nil || !strings.Contains(err.Error(), "hub") {
+	if err := p.Hear(new(string)); err == nil || !strings.Contains(err.Error(), "hub") {
 		t.Errorf("the hub of a contender without one said %v, want an error that names it", err)
 	}
-	if err := errors.Join(p.in.Close(), p.kill()); err != nil {
+	if err := p.Kill(); err != nil {
 		t.Error(err)
-	}
-}
-
-// TestTally counts only what comes after a reset.
-func TestTally(t *testing.T) {
-	var c tally
-	payload := make([]byte, stampMin)
-	c.add(payload)
-	c.reset(true)
-	for range 3 {
-		stamp(payload)
-		c.add(payload)
-	}
-	w := worker{tallies: []*tally{&c}}
-	r := w.report()
-	if r.Count != 3 || len(r.Latencies) != 3 || slices.Max(r.Latencies) > time.Minute || r.Elapsed < 0 {
-		t.Errorf("three messages after a reset gave %+v", r)
 	}
 }

@@ -4,28 +4,23 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"runtime"
-	"time"
+	"os"
 
 	"golang.org/x/sync/errgroup"
-)
 
-// stampMin is the size of a message that has room for the time, in bytes.
-const stampMin = 8
+	"github.com/espial-go/espial/internal/gauge"
+)
 
 // carrier brings messages from one process to receivers in another one. What it starts ends
 // with ctx or with the process, and belongs to g.
 type carrier interface {
 	// receive starts a receiver for each tally and returns what a sender needs to find them.
 	// addr is where the hub is, if the carrier has one.
-	receive(ctx context.Context, g *errgroup.Group, addr string, tallies []*tally) (string, error)
+	receive(ctx context.Context, g *errgroup.Group, addr string, tallies []*gauge.Tally) (string, error)
 
 	// dial returns what sends to all receivers, once it can.
-	dial(ctx context.Context, g *errgroup.Group, addr string, receivers int) (sender, error)
+	dial(ctx context.Context, g *errgroup.Group, addr string, receivers int) (gauge.Sender, error)
 }
-
-// sender sends one message to all receivers. It waits while there is no room.
-type sender func(payload []byte) error
 
 // hub is a carrier with a process of its own between the sender and the receivers.
 type hub interface {
@@ -50,20 +45,14 @@ type post struct {
 
 // worker is such a process: the hub, the receivers or the sender.
 type worker struct {
-	tallies []*tally
-	send    sender
-	cpu     time.Duration // at the beginning of the run, as is mallocs
-	mallocs uint64
+	meter *gauge.Meter
+	send  gauge.Sender
 }
 
 // report is what it tells about a run.
 type report struct {
-	Sent      uint64          `json:"sent,omitempty"`
-	Count     uint64          `json:"count,omitempty"`
-	Elapsed   time.Duration   `json:"elapsed,omitempty"` // between the first message and the last
-	CPU       time.Duration   `json:"cpu"`
-	Mallocs   uint64          `json:"mallocs"`
-	Latencies []time.Duration `json:"latencies,omitempty"`
+	gauge.Report
+	Sent uint64 `json:"sent,omitempty"`
 }
 
 // work runs a process of scenarios A and B in the given role.
@@ -77,7 +66,7 @@ func work(ctx context.Context, role, name string, spec []byte) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	var w worker
+	w := worker{meter: &gauge.Meter{}}
 	addr := p.Addr
 	switch role {
 	case "hub":
@@ -87,17 +76,15 @@ func work(ctx context.Context, role, name string, spec []byte) error {
 		}
 		addr, err = h.listen(ctx)
 	case "receiver":
-		for range p.Receivers {
-			w.tallies = append(w.tallies, &tally{})
-		}
-		addr, err = c.receive(ctx, g, addr, w.tallies)
+		w.meter = gauge.NewMeter(p.Receivers)
+		addr, err = c.receive(ctx, g, addr, w.meter.Tallies)
 	case "sender":
 		w.send, err = c.dial(ctx, g, addr, p.Receivers)
 	}
 	if err != nil {
 		return err
 	}
-	return obey(addr, func(o order) (any, error) {
+	return gauge.Obey(os.Stdin, os.Stdout, addr, func(o order) (any, error) {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err // of a goroutine of g
 		}
@@ -109,60 +96,17 @@ func work(ctx context.Context, role, name string, spec []byte) error {
 func (w *worker) do(o order) (any, error) {
 	switch o.Do {
 	case "begin":
-		for _, t := range w.tallies {
-			t.reset(o.Every > 0)
-		}
-		w.cpu, w.mallocs = cpuTime(), mallocs()
+		w.meter.Begin(o.Timed())
 		return report{}, nil
 	case "send":
-		sent, err := w.publish(o)
+		sent, err := o.Send(w.send)
 		return report{Sent: sent}, err
 	case "count":
-		r := w.report()
+		r := w.meter.Report()
 		r.Latencies = nil
-		return r, nil
+		return report{Report: r}, nil
 	case "report":
-		return w.report(), nil
+		return report{Report: w.meter.Report()}, nil
 	}
 	return nil, fmt.Errorf("unknown order %q", o.Do)
-}
-
-// publish sends for as long as it is told, and returns how many messages.
-func (w *worker) publish(o order) (sent uint64, err error) {
-	payload := make([]byte, o.Size)
-	end := time.Now().Add(o.For)
-	if o.Every == 0 {
-		for ; err == nil && (sent&63 != 0 || time.Now().Before(end)); sent++ {
-			err = w.send(payload)
-		}
-		return sent, err
-	}
-	t := time.NewTicker(o.Every)
-	defer t.Stop()
-	for ; err == nil && time.Now().Before(end); sent++ {
-		<-t.C
-		stamp(payload)
-		err = w.send(payload)
-	}
-	return sent, err
-}
-
-// report sums up what was counted so far.
-func (w *worker) report() report {
-	r := report{CPU: cpuTime() - w.cpu, Mallocs: mallocs() - w.mallocs}
-	for _, t := range w.tallies {
-		t.mu.Lock()
-		r.Latencies = append(r.Latencies, t.latencies...)
-		t.mu.Unlock()
-		r.Count += t.count.Load()
-		r.Elapsed = max(r.Elapsed, time.Duration(t.last.Load()-t.first.Load()))
-	}
-	return r
-}
-
-// mallocs returns how many objects this process has put on its heap.
-func mallocs() uint64 {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.Mallocs
 }

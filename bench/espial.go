@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/internal/gauge"
 )
 
 // espialTopic is what its carrier publishes under.
@@ -48,7 +49,7 @@ func (s espialSeat) resign(ctx context.Context) error { return s.n.Resign(ctx) }
 type espialCarrier struct{}
 
 func (espialCarrier) receive(
-	ctx context.Context, g *errgroup.Group, _ string, tallies []*tally,
+	ctx context.Context, g *errgroup.Group, _ string, tallies []*gauge.Tally,
 ) (addr string, err error) {
 	for i, t := range tallies {
 		c := espial.Config{Cluster: "bench", Listen: "127.0.0.1:0"}
@@ -64,7 +65,7 @@ func (espialCarrier) receive(
 		g.Go(func() error {
 			for e, err := range events {
 				if err == nil {
-					t.add(e.Data)
+					t.Add(e.Data)
 				} else if !errors.Is(err, espial.ErrLagged) { // what is lost is missed in the count
 					return err
 				}
@@ -80,7 +81,7 @@ func (espialCarrier) receive(
 
 func (espialCarrier) dial(
 	ctx context.Context, _ *errgroup.Group, addr string, receivers int,
-) (sender, error) {
+) (gauge.Sender, error) {
 	n, err := startEspial(ctx, espial.Config{
 		Cluster: "bench", Listen: "127.0.0.1:0", Seeds: []string{addr},
 	})

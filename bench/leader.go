@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/espial-go/espial/internal/gauge"
 )
 
 const (
@@ -77,9 +79,8 @@ func measureReign(ctx context.Context, o options, name string) (r reign, err err
 		}
 		killed = append(killed, took)
 	}
-	const us = float64(time.Microsecond)
-	r.Killed, r.KilledMax = quantile(killed, 0.5)/us, quantile(killed, 1)/us
-	r.Resigned, r.ResignedMax = quantile(resigned, 0.5)/us, quantile(resigned, 1)/us
+	r.Killed, r.KilledMax = gauge.Micros(killed, 0.5), gauge.Micros(killed, 1)
+	r.Resigned, r.ResignedMax = gauge.Micros(resigned, 0.5), gauge.Micros(resigned, 1)
 	return r, nil
 }
 
@@ -88,7 +89,7 @@ type crowd struct {
 	contender string
 	calm      time.Duration // in which everything settles
 	places    [seats]place
-	all       [seats]*process // nil where none runs
+	all       [seats]*gauge.Child // nil where none runs
 	dir       string
 }
 
@@ -126,7 +127,7 @@ func freeAddrs(count int) ([]string, error) {
 
 // open starts whatever does not run, and waits until all agree on a leader and are calm.
 func (c *crowd) open(ctx context.Context) error {
-	var fresh []*process
+	var fresh []*gauge.Child
 	for i, p := range c.all {
 		if p != nil {
 			continue
@@ -139,7 +140,7 @@ func (c *crowd) open(ctx context.Context) error {
 		fresh = append(fresh, p)
 	}
 	for _, p := range fresh { // none is ready before a majority runs, with some contenders
-		if err := p.hear(new(string)); err != nil {
+		if err := p.Hear(new(string)); err != nil {
 			return err
 		}
 	}
@@ -189,7 +190,7 @@ func (c *crowd) look() ([]sighting, error) {
 			continue
 		}
 		var s sighting
-		if err := p.ask(order{Do: "leader"}, &s); err != nil {
+		if err := p.Ask(order{Do: "leader"}, &s); err != nil {
 			return nil, err
 		}
 		all = append(all, s)
@@ -215,7 +216,7 @@ func (c *crowd) resign(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	var start sighting
-	if err := c.all[i].ask(order{Do: "resign"}, &start); err != nil {
+	if err := c.all[i].Ask(order{Do: "resign"}, &start); err != nil {
 		return 0, err
 	}
 	s, err := c.agree(ctx, seatName(i), start.At)
@@ -235,7 +236,7 @@ func (c *crowd) kill(ctx context.Context) (time.Duration, error) {
 	victim := c.all[i]
 	c.all[i] = nil
 	start := time.Now()
-	if err := victim.kill(); err != nil {
+	if err := victim.Kill(); err != nil {
 		return 0, err
 	}
 	s, err := c.agree(ctx, seatName(i), start)
@@ -251,7 +252,7 @@ func (c *crowd) rest(ctx context.Context, r *reign) error {
 	var g errgroup.Group
 	var sent [seats]traffic
 	for i, p := range c.all {
-		g.Go(func() error { return p.ask(order{Do: "rest", For: d}, &sent[i]) })
+		g.Go(func() error { return p.Ask(order{Do: "rest", Load: gauge.Load{For: d}}, &sent[i]) })
 	}
 	if err := g.Wait(); err != nil || !sent[0].Counted {
 		return err
@@ -271,7 +272,7 @@ func (c *crowd) close() error {
 	var err error
 	for _, p := range c.all {
 		if p != nil {
-			err = errors.Join(err, p.kill())
+			err = errors.Join(err, p.Kill())
 		}
 	}
 	return errors.Join(err, os.RemoveAll(c.dir))

@@ -23,6 +23,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/espial-go/espial/internal/gauge"
 )
 
 // Contenders that have a part of their own in a comparison. They are called as espial bench
@@ -92,7 +94,7 @@ func parse(args []string) (o options, err error) {
 	if *only != "" {
 		o.only = strings.Split(*only, ",")
 	}
-	if o.sizes, err = numbers("sizes", *sizes, stampMin); err != nil {
+	if o.sizes, err = numbers("sizes", *sizes, gauge.StampMin); err != nil {
 		return o, err
 	}
 	if o.fans, err = numbers("receivers", *fans, 2); err != nil {
@@ -160,11 +162,11 @@ func bench(ctx context.Context, o options, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if err := write(out, rates, o.json); err != nil {
+		if err := gauge.Print(out, rates, o.json, rateCells); err != nil {
 			return err
 		}
 		if o.buckets && !o.json {
-			writeHistograms(out, rates)
+			return printHistograms(out, rates)
 		}
 	}
 	if !o.wants("E") {
@@ -177,7 +179,7 @@ func bench(ctx context.Context, o options, out io.Writer) error {
 	if len(o.scenarios) > 1 && !o.json {
 		_, _ = fmt.Fprintln(out)
 	}
-	return write(out, reigns, o.json)
+	return gauge.Print(out, reigns, o.json, reignCells)
 }
 
 // contender is something to be measured, under a name that is also that of its rows.

@@ -15,6 +15,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/espial-go/espial/internal/gauge"
 )
 
 const (
@@ -54,7 +56,7 @@ type natsSeat struct{ c *nats.Conn }
 
 // sitJetStream starts a server, and the first one creates the stream.
 func sitJetStream(ctx context.Context, p place) (seat, error) {
-	config, err := encrypted()
+	config, err := gauge.TLS()
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +166,7 @@ func splitAddr(addr string) (host string, port int, err error) {
 type natsCarrier struct{}
 
 func (natsCarrier) listen(context.Context) (string, error) {
-	config, err := encrypted()
+	config, err := gauge.TLS()
 	if err != nil {
 		return "", err
 	}
@@ -178,14 +180,14 @@ func (natsCarrier) listen(context.Context) (string, error) {
 }
 
 func (natsCarrier) receive(
-	_ context.Context, _ *errgroup.Group, addr string, tallies []*tally,
+	_ context.Context, _ *errgroup.Group, addr string, tallies []*gauge.Tally,
 ) (string, error) {
 	for _, t := range tallies {
 		c, err := dialNATS(addr)
 		if err != nil {
 			return "", err
 		}
-		sub, err := c.Subscribe(natsSubject, func(m *nats.Msg) { t.add(m.Data) })
+		sub, err := c.Subscribe(natsSubject, func(m *nats.Msg) { t.Add(m.Data) })
 		if err != nil {
 			return "", err
 		}
@@ -197,7 +199,7 @@ func (natsCarrier) receive(
 	return addr, nil
 }
 
-func (natsCarrier) dial(_ context.Context, _ *errgroup.Group, addr string, _ int) (sender, error) {
+func (natsCarrier) dial(_ context.Context, _ *errgroup.Group, addr string, _ int) (gauge.Sender, error) {
 	c, err := dialNATS(addr)
 	if err != nil {
 		return nil, err

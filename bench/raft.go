@@ -9,6 +9,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/espial-go/espial/internal/gauge"
 )
 
 // raftSeat is a voter of hashicorp/raft. It keeps its log in memory, which is in its favour: a
@@ -74,7 +76,7 @@ type raftStream struct {
 }
 
 func newRaftStream(addr string) (*raftStream, error) {
-	config, err := encrypted()
+	config, err := gauge.TLS()
 	if err != nil {
 		return nil, err
 	}

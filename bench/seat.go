@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/internal/gauge"
 )
 
 const (
@@ -104,7 +106,7 @@ func sit(ctx context.Context, name string, spec []byte) error {
 	var w watcher
 	stop := look(ctx, s, &w)
 	defer func() { _ = stop() }()
-	return obey(p.Name, func(o order) (any, error) {
+	return gauge.Obey(os.Stdin, os.Stdout, p.Name, func(o order) (any, error) {
 		switch o.Do {
 		case "leader":
 			return w.seen(), nil

@@ -1,50 +1,15 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"math"
-	"slices"
-	"text/tabwriter"
+
+	"github.com/espial-go/espial/internal/gauge"
 )
 
-// row is one line of a table: an object in JSON, and cells for people.
-type row interface{ cells() []cell }
-
-// cell is a cell of a row, and what stands above its column.
-type cell struct{ head, text string }
-
-// write writes rows of one kind, as JSON lines or as a table.
-func write[R row](out io.Writer, rows []R, asJSON bool) error {
-	if asJSON {
-		for _, r := range rows {
-			if err := json.NewEncoder(out).Encode(r); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for i, r := range rows {
-		cells := r.cells()
-		if i == 0 {
-			for _, c := range cells {
-				_, _ = fmt.Fprint(w, c.head, "\t")
-			}
-			_, _ = fmt.Fprintln(w)
-		}
-		for _, c := range cells {
-			_, _ = fmt.Fprint(w, c.text, "\t")
-		}
-		_, _ = fmt.Fprintln(w)
-	}
-	return w.Flush()
-}
-
-// cells returns a row of scenarios A and B.
-func (r rate) cells() []cell {
-	return []cell{
+// rateCells returns a row of scenarios A and B.
+func rateCells(r gauge.Row) []gauge.Cell {
+	return []gauge.Cell{
 		{"scenario", r.Scenario},
 		{"carrier", r.Carrier},
 		{"nodes", fmt.Sprint(r.Nodes)},
@@ -61,15 +26,15 @@ func (r rate) cells() []cell {
 	}
 }
 
-// cells returns a row of scenario E.
-func (r reign) cells() []cell {
+// reignCells returns a row of scenario E.
+func reignCells(r reign) []gauge.Cell {
 	rest := func(f *float64) string {
 		if f == nil {
 			return "?"
 		}
 		return fmt.Sprintf("%.1f", *f)
 	}
-	return []cell{
+	return []gauge.Cell{
 		{"scenario", r.Scenario},
 		{"contender", r.Contender},
 		{"killed: p50 ms", fmt.Sprintf("%.0f", r.Killed/1e3)},
@@ -81,13 +46,14 @@ func (r reign) cells() []cell {
 	}
 }
 
-// quantile returns the q-th quantile by the nearest rank: of fewer than 100 values the 99th
-// percentile is the largest one. Of none it is 0.
-func quantile[T ~int64 | ~float64](of []T, q float64) float64 {
-	if len(of) == 0 {
-		return 0
+// printHistograms prints how the latencies are spread.
+func printHistograms(out io.Writer, rates []gauge.Row) error {
+	for _, r := range rates {
+		_, _ = fmt.Fprintf(out, "\nlatency of %s, %s, %d nodes, %d bytes: so many messages took up to\n",
+			r.Scenario, r.Carrier, r.Nodes, r.Size)
+		if err := gauge.PrintHistogram(out, r.Histogram); err != nil {
+			return err
+		}
 	}
-	sorted := slices.Sorted(slices.Values(of))
-	rank := int(math.Ceil(q * float64(len(sorted))))
-	return float64(sorted[max(rank, 1)-1])
+	return nil
 }

@@ -8,10 +8,11 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/espial-go/espial/internal/gauge"
 )
 
 // benchOptions are the flags of espial bench.
@@ -32,31 +33,6 @@ type benchChild struct {
 	cluster string
 	addr    string
 	nodes   int
-}
-
-// benchResult is one line of espial bench --json.
-type benchResult struct {
-	Scenario string  `json:"scenario"`
-	Carrier  string  `json:"carrier"`
-	Size     int     `json:"size"`
-	Nodes    int     `json:"nodes"`
-	Runs     int     `json:"runs"`
-	Rate     float64 `json:"rate_per_s"`
-	Bytes    float64 `json:"bytes_per_s"`
-	OfBare   float64 `json:"of_bare,omitempty"` // this rate divided by that of the bare link
-	P50      float64 `json:"p50_us"`
-	P99      float64 `json:"p99_us"`
-	CPU      float64 `json:"cpu_ns_per_msg"`
-	Allocs   float64 `json:"allocs_per_msg"`
-	Lost     uint64  `json:"lost"`
-
-	Histogram []benchBucket `json:"histogram,omitempty"` // of the latencies
-}
-
-// benchBucket counts the latencies up to a limit and above the one before it.
-type benchBucket struct {
-	UpTo  int `json:"up_to_us"`
-	Count int `json:"count"`
 }
 
 // newBenchCommand returns espial bench.
@@ -145,8 +121,8 @@ func (o benchOptions) check() error {
 	switch {
 	case !slices.Contains([]string{"A", "B", "C", "E", "all"}, o.scenario):
 		return usagef("--scenario: is %q, must be A, B, C, E or all", o.scenario)
-	case o.size < 8 || o.size > 1<<20:
-		return usagef("--size: is %d, must be 8 to %d", o.size, 1<<20)
+	case o.size < gauge.StampMin || o.size > 1<<20:
+		return usagef("--size: is %d, must be %d to %d", o.size, gauge.StampMin, 1<<20)
 	case len(o.nodes) == 0 || slices.Min(o.nodes) < 1 || slices.Max(o.nodes) > 16:
 		return usagef("--nodes: is %v, must be numbers from 1 to 16", o.nodes)
 	case o.runs < 1 || o.runs > 100:
@@ -194,7 +170,7 @@ func bench(ctx context.Context, o benchOptions, out, errs io.Writer) error {
 		return err
 	}
 	o.gap(out)
-	return printFaults(out, results, o.json)
+	return gauge.Print(out, results, o.json, faultCells)
 }
 
 // gap parts two tables.
@@ -217,7 +193,7 @@ func benchRates(ctx context.Context, o benchOptions, out io.Writer) error {
 	for _, n := range o.nodes {
 		crowds = append(crowds, crowd{"B", n})
 	}
-	var results []benchResult
+	var rows []gauge.Row
 	for _, c := range crowds {
 		if !o.wants(c.scenario) {
 			continue
@@ -234,7 +210,7 @@ func benchRates(ctx context.Context, o benchOptions, out io.Writer) error {
 			} else if bare > 0 {
 				r.OfBare = r.Rate / bare
 			}
-			results = append(results, r)
+			rows = append(rows, r)
 			if !o.json {
 				continue
 			}
@@ -246,67 +222,44 @@ func benchRates(ctx context.Context, o benchOptions, out io.Writer) error {
 	if o.json {
 		return nil
 	}
-	if err := printBench(out, results); err != nil || !o.buckets {
+	if err := gauge.Print(out, rows, false, benchCells); err != nil || !o.buckets {
 		return err
 	}
-	return printHistograms(out, results)
+	return printHistograms(out, rows)
 }
 
-// histogram sorts latencies, which are sorted, into buckets that double.
-func histogram(sorted []time.Duration) (buckets []benchBucket) {
-	for _, d := range sorted {
-		for len(buckets) == 0 || d > time.Duration(buckets[len(buckets)-1].UpTo)*time.Microsecond {
-			limit := 1
-			if n := len(buckets); n > 0 {
-				limit = 2 * buckets[n-1].UpTo //nolint:mnd // they double
-			}
-			buckets = append(buckets, benchBucket{UpTo: limit})
-		}
-		buckets[len(buckets)-1].Count++
-	}
-	for len(buckets) > 0 && buckets[0].Count == 0 {
-		buckets = buckets[1:]
-	}
-	return buckets
-}
-
-// barMax is the length of the longest bar of a histogram, in characters.
-const barMax = 50
-
-// printHistograms prints how the latencies are spread, a bar for each bucket.
-func printHistograms(out io.Writer, results []benchResult) error {
-	for _, r := range results {
+// printHistograms prints how the latencies are spread.
+func printHistograms(out io.Writer, rows []gauge.Row) error {
+	for _, r := range rows {
 		_, _ = fmt.Fprintf(out, "\nlatency of %s, %s, %d nodes: so many messages took up to\n",
 			r.Scenario, r.Carrier, r.Nodes)
-		most := 1
-		for _, b := range r.Histogram {
-			most = max(most, b.Count)
-		}
-		for _, b := range r.Histogram {
-			bar := strings.Repeat("#", (b.Count*barMax+most-1)/most)
-			if _, err := fmt.Fprintf(out, "%9d µs  %7d  %s\n", b.UpTo, b.Count, bar); err != nil {
-				return err
-			}
+		if err := gauge.PrintHistogram(out, r.Histogram); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// printBench prints the table for people.
-func printBench(out io.Writer, results []benchResult) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(w, "scenario\tcarrier\tnodes\tsize\tmsg/s\tMB/s\tof bare\t"+
-		"p50 µs\tp99 µs\tCPU ns/msg\tallocs/msg\tlost\t")
-	for _, r := range results {
-		share := ""
-		if r.OfBare > 0 {
-			share = fmt.Sprintf("%.2f", r.OfBare)
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%.1f\t%s\t", r.Scenario, r.Carrier,
-			r.Nodes, r.Size, thousands(r.Rate), r.Bytes/1e6, share)
-		_, _ = fmt.Fprintf(w, "%.0f\t%.0f\t%.0f\t%.3f\t%d\t\n", r.P50, r.P99, r.CPU, r.Allocs, r.Lost)
+// benchCells returns a row of scenarios A and B, for people.
+func benchCells(r gauge.Row) []gauge.Cell {
+	share := ""
+	if r.OfBare > 0 {
+		share = fmt.Sprintf("%.2f", r.OfBare)
 	}
-	return w.Flush()
+	return []gauge.Cell{
+		{"scenario", r.Scenario},
+		{"carrier", r.Carrier},
+		{"nodes", fmt.Sprint(r.Nodes)},
+		{"size", fmt.Sprint(r.Size)},
+		{"msg/s", thousands(r.Rate)},
+		{"MB/s", fmt.Sprintf("%.1f", r.Bytes/1e6)},
+		{"of bare", share},
+		{"p50 µs", fmt.Sprintf("%.0f", r.P50)},
+		{"p99 µs", fmt.Sprintf("%.0f", r.P99)},
+		{"CPU ns/msg", fmt.Sprintf("%.0f", r.CPU)},
+		{"allocs/msg", fmt.Sprintf("%.3f", r.Allocs)},
+		{"lost", fmt.Sprint(r.Lost)},
+	}
 }
 
 // thousands writes a rate with separators.

@@ -1,21 +1,19 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"crypto/tls"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"sync"
-	"text/tabwriter"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/internal/gauge"
 )
 
 // benchMethod is what the benchmark calls: it returns its argument.
@@ -70,7 +68,7 @@ func benchCalls(ctx context.Context, o benchOptions, out io.Writer) error {
 	if o.json {
 		return nil
 	}
-	return printCalls(out, results)
+	return gauge.Print(out, results, false, callCells)
 }
 
 // benchCaller measures one carrier with so many calls at a time.
@@ -81,16 +79,16 @@ func benchCaller(ctx context.Context, o benchOptions, carrier string, count int)
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, done(), c.end()) }()
+	defer func() { err = errors.Join(err, done(), c.End()) }()
 	r = callResult{Scenario: "C", Carrier: carrier, Size: o.size, Nodes: 2, Callers: count, Runs: o.runs}
 	var rates, p50s, p99s, cpus, allocs []float64
 	for range o.runs {
-		m, took, err := callRate(c, all, o)
+		s, took, err := callRate(c, all, o)
 		if err != nil {
 			return r, err
 		}
-		rates, cpus, allocs = append(rates, m.rate), append(cpus, m.cpu), append(allocs, m.allocs)
-		p50s, p99s = append(p50s, quantile(took, 0.5)), append(p99s, quantile(took, 0.99))
+		rates, cpus, allocs = append(rates, s.Rate), append(cpus, s.CPU), append(allocs, s.Allocs)
+		p50s, p99s = append(p50s, gauge.Micros(took, 0.5)), append(p99s, gauge.Micros(took, 0.99))
 	}
 	r.Rate, r.P50, r.P99 = median(rates), median(p50s), median(p99s)
 	r.CPU, r.Allocs = median(cpus), median(allocs)
@@ -100,7 +98,7 @@ func benchCaller(ctx context.Context, o benchOptions, carrier string, count int)
 // openCallers starts a callee, and callers that it serves.
 func openCallers(
 	ctx context.Context, carrier string, count int,
-) (c *child, all []caller, done func() error, err error) {
+) (c *gauge.Child, all []caller, done func() error, err error) {
 	if carrier == "bare" {
 		return openPing(ctx, count)
 	}
@@ -120,23 +118,25 @@ func openCallers(
 }
 
 // openPing starts a process that returns what it gets, and connects to it so many times.
-func openPing(ctx context.Context, count int) (c *child, all []caller, done func() error, err error) {
-	c, err = startChild(ctx, benchChild{carrier: "pong"})
+func openPing(
+	ctx context.Context, count int,
+) (c *gauge.Child, all []caller, done func() error, err error) {
+	c, err = startReceiver(ctx, benchChild{carrier: "pong"})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	var ready struct{ Addrs []string }
-	if err := c.ask("", &ready); err != nil {
+	var addrs []string
+	if err := c.Hear(&addrs); err != nil {
 		return nil, nil, nil, err
 	}
 	var links []io.Closer
-	for range count {
-		l, err := bareDial(ctx, ready.Addrs[0])
+	for _, addr := range slices.Repeat(addrs, count) {
+		p, err := gauge.DialPing(ctx, addr)
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		links = append(links, l.c)
-		all = append(all, ping(l.c))
+		links = append(links, p)
+		all = append(all, p.Call)
 	}
 	done = func() error {
 		var err error
@@ -148,87 +148,30 @@ func openPing(ctx context.Context, count int) (c *child, all []caller, done func
 	return c, all, done, nil
 }
 
-// ping returns a caller over a connection of its own.
-func ping(c *tls.Conn) caller {
-	r := bufio.NewReaderSize(c, bareBuffer)
-	var out, in []byte
-	return func(payload []byte) error {
-		out = append(binary.AppendUvarint(out[:0], uint64(len(payload))), payload...)
-		if _, err := c.Write(out); err != nil {
-			return err
-		}
-		var err error
-		in, err = readMessage(r, in)
-		return err
-	}
-}
-
-// readMessage reads a message with its length before it into buf, or a longer one.
-func readMessage(r *bufio.Reader, buf []byte) ([]byte, error) {
-	n, err := binary.ReadUvarint(r)
-	if err != nil {
-		return buf, err
-	}
-	if uint64(cap(buf)) < n {
-		buf = make([]byte, n)
-	}
-	_, err = io.ReadFull(r, buf[:n])
-	return buf[:n], err
-}
-
 // pong returns what comes on every connection until in ends.
 func pong(ctx context.Context, in io.Reader, out io.Writer) error {
-	cert, err := bareCertificate()
+	var g errgroup.Group
+	defer g.Wait() //nolint:errcheck // the parent sees what is missing
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	addr, err := gauge.Pong(ctx, &g)
 	if err != nil {
 		return err
 	}
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer ln.Close() //nolint:errcheck // the process ends
-	config := &tls.Config{
-		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true,
-	}
-	wg.Go(func() {
-		for {
-			nc, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() { _ = returnAll(tls.Server(nc, config)) }) // the parent sees what is missing
-		}
-	})
-	addrs := []string{ln.Addr().String()}
-	if err := json.NewEncoder(out).Encode(map[string]any{"ready": true, "addrs": addrs}); err != nil {
-		return err
-	}
-	return newReceiver(0).serve(in, out)
+	return obey(in, out, []string{addr}, &gauge.Meter{})
 }
 
-// returnAll returns what comes on a connection.
-func returnAll(c net.Conn) (err error) {
-	defer c.Close() //nolint:errcheck // the parent is gone
-	r := bufio.NewReaderSize(c, bareBuffer)
-	var buf, out []byte
-	for err == nil {
-		if buf, err = readMessage(r, buf); err == nil {
-			out = append(binary.AppendUvarint(out[:0], uint64(len(buf))), buf...)
-			_, err = c.Write(out)
-		}
-	}
-	return err
-}
-
-// callRate calls as quickly as answers come, and returns how long the calls took, sorted.
-func callRate(c *child, all []caller, o benchOptions) (m measured, took []time.Duration, err error) {
-	if err := c.ask("count", &struct{}{}); err != nil {
-		return m, nil, err
+// callRate calls as quickly as answers come, and returns how long the calls took.
+func callRate(
+	c *gauge.Child, all []caller, o benchOptions,
+) (s gauge.Sample, took []time.Duration, err error) {
+	if err := c.Ask(orderCount, &gauge.Report{}); err != nil {
+		return s, nil, err
 	}
 	times, errs := make([][]time.Duration, len(all)), make([]error, len(all))
-	cpu, allocs, began := cpuTime(), mallocs(), time.Now()
+	var own gauge.Meter
+	own.Begin(false)
+	began := time.Now()
 	var wg sync.WaitGroup
 	for i, call := range all {
 		wg.Go(func() {
@@ -242,37 +185,37 @@ func callRate(c *child, all []caller, o benchOptions) (m measured, took []time.D
 		})
 	}
 	wg.Wait()
-	elapsed := time.Since(began)
-	var r benchReport
-	if err := errors.Join(errors.Join(errs...), c.ask("report", &r)); err != nil {
-		return m, nil, err
+	r := own.Report()
+	r.Elapsed = time.Since(began)
+	var callee gauge.Report
+	if err := errors.Join(errors.Join(errs...), c.Ask(orderReport, &callee)); err != nil {
+		return s, nil, err
 	}
+	r.Add(callee)
 	took = slices.Concat(times...)
-	slices.Sort(took)
-	got := float64(len(took))
-	return measured{
-		rate:   got / elapsed.Seconds(),
-		cpu:    float64(cpuTime()-cpu+r.CPU) / got,
-		allocs: float64(mallocs()-allocs+r.Mallocs) / got,
-	}, took, nil
+	r.Count = uint64(len(took))
+	return r.Sample(r.Count), took, nil
 }
 
-// printCalls prints the table of scenario C for people.
-func printCalls(out io.Writer, results []callResult) error {
+// callCells returns a row of scenario C, for people.
+func callCells(r callResult) []gauge.Cell {
 	share := func(f float64) string {
 		if f == 0 {
 			return ""
 		}
 		return fmt.Sprintf("%.2f", f)
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(w, "scenario\tcarrier\tcallers\tsize\tcalls/s\tof bare\tp50 µs\tof bare\tp99 µs\t"+
-		"CPU ns/call\tallocs/call\t")
-	for _, r := range results {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t", r.Scenario, r.Carrier, r.Callers, r.Size,
-			thousands(r.Rate), share(r.OfBare))
-		_, _ = fmt.Fprintf(w, "%.0f\t%s\t%.0f\t%.0f\t%.1f\t\n",
-			r.P50, share(r.P50OfBare), r.P99, r.CPU, r.Allocs)
+	return []gauge.Cell{
+		{"scenario", r.Scenario},
+		{"carrier", r.Carrier},
+		{"callers", fmt.Sprint(r.Callers)},
+		{"size", fmt.Sprint(r.Size)},
+		{"calls/s", thousands(r.Rate)},
+		{"of bare", share(r.OfBare)},
+		{"p50 µs", fmt.Sprintf("%.0f", r.P50)},
+		{"of bare", share(r.P50OfBare)},
+		{"p99 µs", fmt.Sprintf("%.0f", r.P99)},
+		{"CPU ns/call", fmt.Sprintf("%.0f", r.CPU)},
+		{"allocs/call", fmt.Sprintf("%.1f", r.Allocs)},
 	}
-	return w.Flush()
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -193,16 +192,6 @@ func (c *crowd) follower() *crowdNode {
 // drop takes n out of the running nodes: it is about to fail.
 func (c *crowd) drop(n *crowdNode) {
 	c.nodes = slices.DeleteFunc(c.nodes, func(m *crowdNode) bool { return m == n })
-}
-
-// bury ends the process of a node that was dropped.
-func (n *crowdNode) bury() error {
-	_ = n.cmd.Process.Kill()
-	err := n.cmd.Wait()
-	if _, killed := errors.AsType[*exec.ExitError](err); killed {
-		return nil
-	}
-	return err
 }
 
 // first returns, for each running node, how long after start it first printed what match

@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"math"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/internal/gauge"
 )
 
 // crowdSize is how many nodes scenario E has: enough that several others see each failure.
@@ -56,23 +53,16 @@ func benchFaults(ctx context.Context, runs int) ([]faultResult, error) {
 		whatJoined, whatKilledSuspected, whatKilledRemoved, whatFrozenSuspected, whatFrozenRemoved,
 		whatLeaderReplaced,
 	} {
-		took := slices.Sorted(slices.Values(b.took[what]))
+		took := b.took[what]
 		if len(took) == 0 {
 			continue // this system cannot do that
 		}
 		results = append(results, faultResult{
 			Scenario: "E", Carrier: "link", What: what, Runs: runs,
-			P50: quantile(took, 0.5), P99: quantile(took, 0.99),
+			P50: gauge.Micros(took, 0.5), P99: gauge.Micros(took, 0.99),
 		})
 	}
 	return results, nil
-}
-
-// quantile returns the q-th quantile of sorted times in microseconds, by the nearest rank:
-// of fewer than 100 the 99th percentile is the longest.
-func quantile(sorted []time.Duration, q float64) float64 {
-	rank := int(math.Ceil(q * float64(len(sorted))))
-	return float64(sorted[max(rank, 1)-1]) / float64(time.Microsecond)
 }
 
 // run measures everything once, in a cluster of its own.
@@ -83,7 +73,7 @@ func (b faultBench) run(ctx context.Context) (err error) {
 		cancel() // kills every child and ends its reader
 		b.readers.Wait()
 		for _, n := range b.nodes {
-			_ = n.bury()
+			_ = gauge.Kill(n.cmd)
 		}
 	}()
 	kill := func(n *crowdNode) error { return n.cmd.Process.Kill() }
@@ -147,7 +137,7 @@ func (b faultBench) fail(
 	if err == nil {
 		err = b.await(ctx, func() bool { return len(saw(espial.RemovedNode)) == len(b.nodes) })
 	}
-	if buried := n.bury(); err != nil || buried != nil {
+	if buried := gauge.Kill(n.cmd); err != nil || buried != nil {
 		return errors.Join(err, buried)
 	}
 	b.add(suspected, saw(espial.SuspectedNode)...)
@@ -165,7 +155,7 @@ func (b faultBench) replace(ctx context.Context) error {
 			return s.Change == espial.NewLeader && s.Leader.Name != "" && s.Leader.Name != old.name
 		})
 	}
-	if err := old.bury(); err != nil {
+	if err := gauge.Kill(old.cmd); err != nil {
 		return err
 	}
 	if err := b.await(ctx, func() bool { return len(replaced()) == len(b.nodes) }); err != nil {
@@ -179,21 +169,14 @@ func (b faultBench) add(what string, took ...time.Duration) {
 	b.took[what] = append(b.took[what], took...)
 }
 
-// printFaults prints scenario E: as JSON lines, or as a table for people.
-func printFaults(out io.Writer, results []faultResult, asJSON bool) error {
-	if asJSON {
-		for _, r := range results {
-			if err := json.NewEncoder(out).Encode(r); err != nil {
-				return err
-			}
-		}
-		return nil
+// faultCells returns a row of scenario E, for people.
+func faultCells(r faultResult) []gauge.Cell {
+	return []gauge.Cell{
+		{"scenario", r.Scenario},
+		{"carrier", r.Carrier},
+		{"what", r.What},
+		{"runs", fmt.Sprint(r.Runs)},
+		{"p50 ms", fmt.Sprintf("%.1f", r.P50/1e3)},
+		{"p99 ms", fmt.Sprintf("%.1f", r.P99/1e3)},
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(w, "scenario\tcarrier\twhat\truns\tp50 ms\tp99 ms\t")
-	for _, r := range results {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%.1f\t%.1f\t\n",
-			r.Scenario, r.Carrier, r.What, r.Runs, r.P50/1e3, r.P99/1e3)
-	}
-	return w.Flush()
 }

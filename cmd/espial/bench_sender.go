@@ -1,76 +1,33 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"os"
-	"os/exec"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/internal/gauge"
 )
 
 // pace is the time between two messages while the latency is measured.
 const pace = 200 * time.Microsecond
 
-// sender publishes one message to all receivers of a benchmark.
-type sender func(payload []byte) error
-
-// child is the receiver process.
-type child struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Reader
-}
-
-// startChild runs this binary as the receiver.
-func startChild(ctx context.Context, b benchChild) (*child, error) {
+// startReceiver runs this binary as the receiver.
+func startReceiver(ctx context.Context, b benchChild) (*gauge.Child, error) {
 	cmd, err := itself(ctx, "bench-receiver", "--carrier", b.carrier, "--cluster", b.cluster,
 		"--addr", b.addr, "--nodes", strconv.Itoa(b.nodes))
 	if err != nil {
 		return nil, err
 	}
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	return &child{cmd: cmd, in: in, out: bufio.NewReader(out)}, cmd.Start()
-}
-
-// ask sends a command and reads its answer.
-func (c *child) ask(command string, answer any) error {
-	if command != "" {
-		if _, err := fmt.Fprintln(c.in, command); err != nil {
-			return err
-		}
-	}
-	line, err := c.out.ReadBytes('\n')
-	if err != nil {
-		return fmt.Errorf("bench: the receiver ended: %w", err)
-	}
-	return json.Unmarshal(line, answer)
-}
-
-// end lets the receiver end.
-func (c *child) end() error {
-	return errors.Join(c.in.Close(), c.cmd.Wait())
+	return gauge.Start("bench: the receiver", cmd)
 }
 
 // benchScenario measures one carrier with b.nodes receivers.
-func benchScenario(ctx context.Context, o benchOptions, b benchChild) (r benchResult, err error) {
+func benchScenario(ctx context.Context, o benchOptions, b benchChild) (r gauge.Row, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	open := openLink
@@ -81,16 +38,16 @@ func benchScenario(ctx context.Context, o benchOptions, b benchChild) (r benchRe
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, done(), c.end()) }()
-	r = benchResult{Carrier: b.carrier, Size: o.size, Nodes: b.nodes + 1, Runs: o.runs}
+	defer func() { err = errors.Join(err, done(), c.End()) }()
+	r = gauge.Row{Carrier: b.carrier, Size: o.size, Nodes: b.nodes + 1, Runs: o.runs}
 	var rates, cpus, allocs []float64
 	for range o.runs {
-		m, err := throughput(c, send, o, b.nodes)
+		s, err := throughput(c, send, o, b.nodes)
 		if err != nil {
 			return r, err
 		}
-		rates, cpus, allocs = append(rates, m.rate), append(cpus, m.cpu), append(allocs, m.allocs)
-		r.Lost += m.lost
+		rates, cpus, allocs = append(rates, s.Rate), append(cpus, s.CPU), append(allocs, s.Allocs)
+		r.Lost += s.Lost
 	}
 	r.Rate, r.CPU, r.Allocs = median(rates), median(cpus), median(allocs)
 	r.Bytes = r.Rate * float64(o.size)
@@ -98,7 +55,7 @@ func benchScenario(ctx context.Context, o benchOptions, b benchChild) (r benchRe
 	if err != nil {
 		return r, err
 	}
-	r.P50, r.P99, r.Histogram = quantile(took, 0.5), quantile(took, 0.99), histogram(took)
+	r.Spread(took)
 	return r, nil
 }
 
@@ -109,7 +66,7 @@ func median(fs []float64) float64 {
 }
 
 // openNode starts a node and receivers that join it.
-func openNode(ctx context.Context, b benchChild) (n *espial.Node, c *child, err error) {
+func openNode(ctx context.Context, b benchChild) (n *espial.Node, c *gauge.Child, err error) {
 	b.cluster = benchCluster()
 	n, err = espial.Start(ctx, espial.Config{
 		Cluster: b.cluster, Name: "sender", Listen: "127.0.0.1:0", Multicast: espial.Multicast{Off: true},
@@ -118,8 +75,8 @@ func openNode(ctx context.Context, b benchChild) (n *espial.Node, c *child, err 
 		return nil, nil, err
 	}
 	b.addr = n.Addrs()[0]
-	if c, err = startChild(ctx, b); err == nil {
-		err = c.ask("", &struct{}{})
+	if c, err = startReceiver(ctx, b); err == nil {
+		err = c.Hear(&[]string{})
 	}
 	if err == nil {
 		err = n.WaitFor(ctx, b.nodes+1)
@@ -131,7 +88,9 @@ func openNode(ctx context.Context, b benchChild) (n *espial.Node, c *child, err 
 }
 
 // openLink returns what publishes to receivers that join a node.
-func openLink(ctx context.Context, b benchChild) (c *child, send sender, done func() error, err error) {
+func openLink(
+	ctx context.Context, b benchChild,
+) (c *gauge.Child, send gauge.Sender, done func() error, err error) {
 	n, c, err := openNode(ctx, b)
 	if err != nil {
 		return nil, nil, nil, err
@@ -147,108 +106,63 @@ func openLink(ctx context.Context, b benchChild) (c *child, send sender, done fu
 }
 
 // openBare starts receivers and connects to each.
-func openBare(ctx context.Context, b benchChild) (c *child, send sender, done func() error, err error) {
-	c, err = startChild(ctx, b)
+func openBare(
+	ctx context.Context, b benchChild,
+) (c *gauge.Child, send gauge.Sender, done func() error, err error) {
+	c, err = startReceiver(ctx, b)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	var ready struct{ Addrs []string }
-	if err := c.ask("", &ready); err != nil {
+	var addrs []string
+	if err := c.Hear(&addrs); err != nil {
 		return nil, nil, nil, err
 	}
-	var links []*bareLink
-	var wg sync.WaitGroup
-	for _, a := range ready.Addrs {
-		l, err := bareDial(ctx, a)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		links = append(links, l)
-		wg.Go(func() { _ = l.write() }) // the receiver sees what is missing
-	}
-	send = func(payload []byte) error {
-		for _, l := range links {
-			l.send(payload)
-		}
-		return nil
+	var g errgroup.Group
+	bare, err := gauge.DialBare(ctx, &g, addrs)
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	done = func() error {
-		for _, l := range links {
-			l.close()
-		}
-		wg.Wait()
+		bare.Close()
+		_ = g.Wait() // the receiver sees what is missing
 		return nil
 	}
-	return c, send, done, nil
-}
-
-// measured is what one run of throughput found.
-type measured struct {
-	rate, cpu, allocs float64
-	lost              uint64
+	return c, bare.Send, done, nil
 }
 
 // throughput sends as quickly as the receivers take it.
-func throughput(c *child, send sender, o benchOptions, nodes int) (m measured, err error) {
-	if err := c.ask("count", &struct{}{}); err != nil {
-		return m, err
+func throughput(c *gauge.Child, send gauge.Sender, o benchOptions, nodes int) (s gauge.Sample, err error) {
+	if err := c.Ask(orderCount, &gauge.Report{}); err != nil {
+		return s, err
 	}
-	payload := make([]byte, o.size)
-	cpu, allocs := cpuTime(), mallocs()
-	var sent uint64
-	for end := time.Now().Add(o.duration); time.Now().Before(end); {
-		for range 64 {
-			if err := send(payload); err != nil {
-				return m, err
-			}
-			sent++
-		}
-	}
-	r, err := c.report(sent * uint64(nodes))
+	var own gauge.Meter
+	own.Begin(false)
+	sent, err := gauge.Load{Size: o.size, For: o.duration}.Send(send)
 	if err != nil {
-		return m, err
+		return s, err
 	}
-	if r.Count == 0 || r.Elapsed <= 0 {
-		return m, errors.New("bench: nothing arrived")
+	expected := sent * uint64(nodes)
+	r, err := arrived(c, expected)
+	if err != nil {
+		return s, err
 	}
-	got := float64(r.Count)
-	return measured{
-		rate:   got / r.Elapsed.Seconds(),
-		cpu:    float64(cpuTime()-cpu+r.CPU) / got,
-		allocs: float64(mallocs()-allocs+r.Mallocs) / got,
-		lost:   max(sent*uint64(nodes), r.Count) - r.Count,
-	}, nil
+	if r.Empty() {
+		return s, errors.New("bench: nothing arrived")
+	}
+	r.Add(own.Report())
+	return r.Sample(expected), nil
 }
 
-// report asks what became of so many messages until all have arrived or are known to be lost,
-// for 10 s at most.
-func (c *child) report(sent uint64) (r benchReport, err error) {
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		err := c.ask("report", &r)
-		if err != nil || r.Count+r.Lost >= sent || time.Now().After(end) {
-			return r, err
-		}
-	}
-}
-
-// latency sends at a steady rate far below the limit and returns how long the messages took,
-// sorted.
-func latency(c *child, send sender, o benchOptions, nodes int) ([]time.Duration, error) {
-	if err := c.ask("time", &struct{}{}); err != nil {
+// latency sends at a steady rate far below the limit and returns how long the messages took.
+func latency(c *gauge.Child, send gauge.Sender, o benchOptions, nodes int) ([]time.Duration, error) {
+	if err := c.Ask(orderTime, &gauge.Report{}); err != nil {
 		return nil, err
 	}
-	payload := make([]byte, o.size)
-	var sent uint64
-	t := time.NewTicker(pace)
-	defer t.Stop()
-	for end := time.Now().Add(o.duration); time.Now().Before(end); <-t.C {
-		binary.BigEndian.PutUint64(payload, uint64(time.Now().UnixNano()))
-		if err := send(payload); err != nil {
-			return nil, err
-		}
-		sent++
+	sent, err := gauge.Load{Size: o.size, For: o.duration, Every: pace}.Send(send)
+	if err != nil {
+		return nil, err
 	}
-	r, err := c.report(sent * uint64(nodes))
+	r, err := arrived(c, sent*uint64(nodes))
 	if err != nil {
 		return nil, err
 	}
@@ -256,4 +170,15 @@ func latency(c *child, send sender, o benchOptions, nodes int) ([]time.Duration,
 		return nil, errors.New("bench: nothing arrived")
 	}
 	return r.Latencies, nil
+}
+
+// arrived asks what became of so many messages until all have arrived or are known to be lost,
+// for 10 s at most.
+func arrived(c *gauge.Child, expected uint64) (r gauge.Report, err error) {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		err := c.Ask(orderReport, &r)
+		if err != nil || r.Count+r.Lost >= expected || time.Now().After(end) {
+			return r, err
+		}
+	}
 }

@@ -1,0 +1,89 @@
+package gauge
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"net"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Ping is the limit that calls are held against: a TLS connection on which a message comes back
+// before the next one leaves. One goroutine uses it.
+type Ping struct {
+	c       net.Conn
+	r       *bufio.Reader
+	out, in []byte
+}
+
+// Pong listens on loopback and returns what comes on every connection, to where it came from.
+// What it starts belongs to g; the listener ends with ctx, a connection when its [Ping] does.
+func Pong(ctx context.Context, g *errgroup.Group) (addr string, err error) {
+	config, err := TLS()
+	if err != nil {
+		return "", err
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
+	g.Go(func() error {
+		defer stop()
+		for {
+			c, err := ln.Accept()
+			if err != nil && ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			g.Go(func() error { return returnAll(tls.Server(c, config)) })
+		}
+	})
+	return ln.Addr().String(), nil
+}
+
+// returnAll returns what comes until the connection ends.
+func returnAll(c net.Conn) error {
+	defer func() { _ = c.Close() }()
+	r := bufio.NewReaderSize(c, bareBuffer)
+	var buf, out []byte
+	for {
+		var err error
+		if buf, err = readMessage(r, buf); err != nil {
+			return unlessEOF(err)
+		}
+		out = appendMessage(out[:0], buf)
+		if _, err := c.Write(out); err != nil {
+			return err
+		}
+	}
+}
+
+// DialPing connects to the address that [Pong] returned.
+func DialPing(ctx context.Context, addr string) (*Ping, error) {
+	config, err := TLS()
+	if err != nil {
+		return nil, err
+	}
+	c, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return &Ping{c: c, r: bufio.NewReaderSize(c, bareBuffer)}, nil
+}
+
+// Call sends a message and returns when it came back.
+func (p *Ping) Call(payload []byte) (err error) {
+	p.out = appendMessage(p.out[:0], payload)
+	if _, err := p.c.Write(p.out); err != nil {
+		return err
+	}
+	p.in, err = readMessage(p.r, p.in)
+	return err
+}
+
+// Close ends the connection.
+func (p *Ping) Close() error { return p.c.Close() }
