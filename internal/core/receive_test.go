@@ -161,7 +161,7 @@ func TestHeardCostsNothing(t *testing.T) {
 // is not up, and the changes of each incarnation nest.
 func TestRandomInputs(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		n := newNode(t)
+		n := few(t, rapid.SampledFrom([]int{0, 2, 3}).Draw(rt, "links"))
 		up, closed := map[core.LinkID]bool{}, map[core.LinkID]bool{}
 		listed, linked := map[string]bool{}, map[string]bool{}
 		var dials []uint64
@@ -189,7 +189,7 @@ func TestRandomInputs(t *testing.T) {
 				}
 			}
 		}
-		peer, inc := rapid.IntRange(1, 4), rapid.Uint64Range(5, 7)
+		peer, inc := rapid.IntRange(1, 6), rapid.Uint64Range(5, 7)
 		someLink := func() core.LinkID { return core.LinkID(rapid.Uint64Range(1, uint64(n.links)+1).Draw(rt, "link")) }
 		rt.Repeat(map[string]func(*rapid.T){
 			"": func(*rapid.T) { verify() },
@@ -201,7 +201,7 @@ func TestRandomInputs(t *testing.T) {
 				l := someLink()
 				delete(up, l)
 				n.LinkDown(n.now, l, core.Closed{
-					By: core.By(rapid.IntRange(0, 2).Draw(rt, "by")), Code: rapid.SampledFrom([]frame.Code{"", "leave"}).Draw(rt, "code"),
+					By: core.By(rapid.IntRange(0, 2).Draw(rt, "by")), Code: rapid.SampledFrom([]frame.Code{"", "leave", "idle", "full"}).Draw(rt, "code"),
 				})
 			},
 			"learn": func(rt *rapid.T) {
@@ -218,12 +218,26 @@ func TestRandomInputs(t *testing.T) {
 					Refused: rapid.Bool().Draw(rt, "refused"),
 				})
 			},
+			"suspicion": func(rt *rapid.T) {
+				n.Receive(n.now, someLink(), frame.Suspicion{
+					Target: id(rapid.IntRange(0, 6).Draw(rt, "target")), By: id(peer.Draw(rt, "peer")),
+					Incarnation: ident.Incarnation(inc.Draw(rt, "inc")), Version: rapid.Uint64Range(1, 3).Draw(rt, "version"),
+					Refused: rapid.Bool().Draw(rt, "refused"),
+				})
+			},
+			"rejected": func(rt *rapid.T) {
+				n.Rejected(n.now, core.Rejection{
+					Peer: id(peer.Draw(rt, "peer")), Incarnation: ident.Incarnation(inc.Draw(rt, "inc")),
+					By:   core.By(rapid.IntRange(1, 2).Draw(rt, "by")),
+					Code: rapid.SampledFrom([]frame.Code{"filter", "full", "duplicate"}).Draw(rt, "code"),
+				})
+			},
 			"arbitrate": func(rt *rapid.T) {
 				n.Arbitrate(n.now, core.Offer{Peer: id(peer.Draw(rt, "peer")), Incarnation: 5, HelloAt: n.now})
 			},
 			"dialled": func(rt *rapid.T) {
 				if len(dials) > 0 {
-					n.DialDone(n.now, dials[0], dial.Outcome{Kind: dial.Kind(rapid.IntRange(2, 9).Draw(rt, "kind"))})
+					n.DialDone(n.now, dials[0], dial.Outcome{Kind: dial.Kind(rapid.IntRange(2, 10).Draw(rt, "kind"))})
 					dials = dials[1:]
 				}
 			},

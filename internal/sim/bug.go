@@ -18,4 +18,6 @@ const (
 	BugMisroute      // D4: a direct message reaches somebody else
 	BugHoard         // D5: what was sent is kept for ever
 	BugForgetful     // D6: what is not acknowledged is not sent again
+	BugCrowd         // A24: links that others need the room of stay
+	BugLenient       // M1: who is refused is listed all the same
 )

@@ -203,6 +203,9 @@ func (l *link) refused(a admission.Refuse) {
 	if a.By == admission.Self {
 		by = core.BySelf
 	}
+	if n.bugs(BugLenient) {
+		by = core.ByPeer
+	}
 	n.core.Rejected(n.now(), core.Rejection{
 		Peer: l.peer.id, Incarnation: l.peer.inc, Addr: l.end.peer.proc.addr.String(),
 		By: by, Code: a.Code, Reason: a.Reason,

@@ -137,7 +137,7 @@ func (n *node) act(a core.Action) {
 			l.send(a.Frame)
 		}
 	case core.CloseLink:
-		if l := n.links[a.Link]; l != nil {
+		if l := n.links[a.Link]; l != nil && (!n.bugs(BugCrowd) || a.Code != frame.CodeFull) {
 			l.close(frame.Bye{Code: a.Code, Reason: a.Reason})
 		}
 	case core.Dial:

@@ -183,3 +183,18 @@ func TestARefusedNodeIsListedByTheOthers(t *testing.T) {
 		}
 	})
 }
+
+// TestCheckerFindsPlantedBugsInPartialMeshes is [TestCheckerFindsPlantedBugs] for what is
+// different there.
+func TestCheckerFindsPlantedBugsInPartialMeshes(t *testing.T) {
+	for invariant, bug := range map[string]sim.Bug{"A24": sim.BugCrowd, "M1": sim.BugLenient} {
+		t.Run(invariant, func(t *testing.T) {
+			c := partly(1)
+			c.Bug, c.Refuses = bug, []sim.Refusal{{A: 7, B: 5}, {A: 7, B: 10}, {A: 7, B: 15}, {A: 7, B: 20}, {A: 7, B: 0}}
+			broken := func(v sim.Violation) bool { return v.Invariant == invariant }
+			if !slices.ContainsFunc(sim.Run(c).Violations, broken) {
+				t.Errorf("a run with the bug planted, and %s held", invariant)
+			}
+		})
+	}
+}
