@@ -32,11 +32,12 @@
 // source delays the others by one dial each. [Config.Spare] starts of each second are for
 // redials, turns and requests alone.
 //
-// A node that is linked is not dialled. Of two strangers that know each other's IDs the
-// lower one dials at once and the higher one [HigherWait] later, so that they do not
-// meet twice. An ID that refused this node rests for [RejectedRest] at all of its
-// addresses, a false claim to an ID for as long, an address that led back here for
-// [SelfRest].
+// A node that is linked is not dialled, and a member that needs no link, as most in a
+// partial mesh, only when that is asked for: see [Scheduler.Seek]. Of two strangers that
+// know each other's IDs the lower one dials at once and the higher one [HigherWait]
+// later, so that they do not meet twice. An ID that refused this node rests for
+// [RejectedRest] at all of its addresses, a false claim to an ID for as long, an address
+// that led back here for [SelfRest].
 //
 // # What it does not decide
 //
