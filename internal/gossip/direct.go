@@ -95,16 +95,17 @@ func (r *Router) Direct(now time.Time, b frame.Relay) (known bool) {
 	default:
 		r.raise(now, o, b.First, b.Message)
 	}
+	for len(o.held) > 0 && o.held[0].batch.First < b.First {
+		r.giveUp(now, o) // which may deliver this batch, too
+	}
 	if b.Last <= o.received {
 		r.stats.Duplicates++
+		r.settle(now, o)
 		return true
 	}
 	if n := o.received + 1 - b.First; b.First <= o.received { // a part of it came another way
 		b.First += n
 		b.Message += n
-	}
-	for len(o.held) > 0 && o.held[0].batch.First < b.First {
-		r.giveUp(now, o)
 	}
 	r.stats.Batches++
 	var lost uint64

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/gossip"
 	"github.com/espial-go/espial/internal/ident"
@@ -66,6 +68,11 @@ func TestALinkWithTheOrigin(t *testing.T) {
 		s := begun(t, gossip.Place{})
 		b := s.batches('x', 9)
 		s.get('a', b[0]).direct(b[8]).want("0 deliver x 1-1", "0 deliver x lost 7")
+	})
+	t.Run("what is held and comes without a signature, too, is delivered once", func(t *testing.T) {
+		s := begun(t, gossip.Place{})
+		b := s.batches('x', 4)
+		s.get('a', b[2], b[3]).direct(b[3]).want("0 deliver x 3-3 lost 2", "0 deliver x 4-4")
 	})
 	t.Run("of a message in pieces the rest is skipped if its beginning is missing", func(t *testing.T) {
 		s := begun(t, gossip.Place{})
@@ -157,4 +164,66 @@ func TestTheFirstBatchSaysThatItIsTheFirst(t *testing.T) {
 	s.get('a', since(s2(t, 'x', 1003), 1001, 1001)).to(13_000).want("12020 deliver x 1003-1004 lost 2")
 	s = newScript(t, around, "abcd").silent("hail tell forward pull").to(10_000)
 	s.get('a', since(s2(t, 'x', 1001), 1001, 1001)).to(13_000).want("10000 deliver x 1001-1002")
+}
+
+// Whatever an origin signs, sends over its own link and says of it, in whatever order and by
+// whatever way: what is delivered only ever goes on.
+func TestNothingIsDeliveredTwiceWhateverTheWay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := gossip.New(clock(0), gossip.Config{Self: name('s'), Incarnation: one, StoreMax: gossip.StoreMaxMin})
+		x := gossip.Member{ID: name('x'), Incarnation: one}
+		now, last := 0, ident.Seq(0)
+		check := func() {
+			for _, d := range r.Take().Deliveries {
+				if b := d.Batch; d.Origin == x.ID && b.Last != 0 {
+					if b.First <= last || b.Last < b.First {
+						t.Fatalf("batch %d to %d is delivered after number %d", b.First, b.Last, last)
+					}
+					last = b.Last
+				}
+			}
+		}
+		for _, c := range "ax" {
+			r.LinkUp(clock(now), name(byte(c)))
+		}
+		r.View(clock(now), edges(around+" sx"))
+		number := rapid.Uint64Range(1, 30)
+		t.Repeat(map[string]func(*rapid.T){
+			"": func(*rapid.T) { check() },
+			"time": func(t *rapid.T) {
+				now += rapid.IntRange(1, 3000).Draw(t, "ms")
+				r.Tick(clock(now))
+			},
+			"batch": func(t *rapid.T) {
+				o := &writer{self: x, next: ident.Seq(number.Draw(t, "first"))}
+				o.message = ident.Seq(rapid.Uint64Range(1, uint64(o.next)).Draw(t, "message"))
+				o.open = o.message < o.next && rapid.Bool().Draw(t, "continues")
+				b := o.batch(piece{count: 1, more: rapid.Bool().Draw(t, "more")})
+				b.Fields = frame.AppendSince(nil, ident.Seq(number.Draw(t, "since")), 1)
+				way := rapid.SampledFrom([]byte("ax")).Draw(t, "way")
+				if rapid.Bool().Draw(t, "unsigned") {
+					b.Frames, b.Raw, b.Continues, b.Head = nil, nil, false, 0
+					r.Direct(clock(now), b)
+				} else if r.Wants(clock(now), name(way), &b) {
+					check()
+					r.Receive(clock(now), name(way), b)
+				}
+			},
+			"mark": func(t *rapid.T) {
+				m := frame.Mark{Origin: x.ID, Incarnation: one, Last: ident.Seq(number.Draw(t, "last"))}
+				m.First = ident.Seq(rapid.Uint64Range(1, uint64(m.Last)+1).Draw(t, "first"))
+				m.Message = ident.Seq(rapid.Uint64Range(1, uint64(m.Last)+1).Draw(t, "message"))
+				r.Marked(clock(now), name('a'), frame.Marks{Greeting: rapid.Bool().Draw(t, "greeting"), List: []frame.Mark{m}})
+			},
+			"link": func(t *rapid.T) {
+				at := gossip.Place{Received: ident.Seq(number.Draw(t, "received"))}
+				at.Whole = ident.Seq(rapid.Uint64Range(0, uint64(at.Received)).Draw(t, "whole"))
+				if rapid.Bool().Draw(t, "came") && last == 0 {
+					r.Begin(clock(now), x, at)
+				} else {
+					r.Opened(clock(now), x, at)
+				}
+			},
+		})
+	})
 }
