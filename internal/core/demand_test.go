@@ -3,6 +3,7 @@ package core_test
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -210,6 +211,10 @@ func TestOneLinkOfAPair(t *testing.T) {
 			n.Arbitrate(n.now, core.Offer{Peer: id(far), Incarnation: 5, HelloAt: n.now, OnDemand: true})
 		}, true, false},
 		{"a peer needs none on demand", func(n *node) { n.granted(far, 5) }, true, false},
+		{"also if it says that it has lost the link", func(n *node) {
+			n.granted(far, 5)
+			n.now = n.now.Add(time.Minute)
+		}, true, false},
 		{"nor does one that is about to be a peer", func(n *node) {
 			n.Arbitrate(n.now, core.Offer{Peer: id(far), Incarnation: 5, HelloAt: n.now})
 		}, true, false},
@@ -222,8 +227,12 @@ func TestOneLinkOfAPair(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			n := newFar(t, 40)
 			tt.before(n)
+			holds := n.Holds(id(far))
+			if strings.Contains(tt.name, "lost") {
+				holds = [8]byte{}
+			}
 			r := n.Arbitrate(n.now, core.Offer{
-				Peer: id(far), Incarnation: 5, PeerHolds: n.Holds(id(far)), HelloAt: n.now, OnDemand: tt.onDemand,
+				Peer: id(far), Incarnation: 5, PeerHolds: holds, HelloAt: n.now, OnDemand: tt.onDemand,
 			})
 			if r.OK != tt.want || r.Full {
 				t.Errorf("ruling %+v, want OK %t, and never full", r, tt.want)

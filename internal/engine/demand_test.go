@@ -118,6 +118,13 @@ func TestMembersWithoutALinkTalk(t *testing.T) {
 		if a.peer(b) || a.onDemand() != 1 || b.onDemand() != 1 {
 			t.Errorf("%d and %d links on demand, peers %t; want one, and no peers", a.onDemand(), b.onDemand(), a.peer(b))
 		}
+		for i := range 5 {
+			time.Sleep(4 * time.Second)
+			if a.onDemand() != 1 || b.onDemand() != 1 {
+				t.Errorf("%d and %d links on demand while they are used, want one", a.onDemand(), b.onDemand())
+			}
+			a.say(t, b, 1001+i, 1001+i)
+		}
 		time.Sleep(12 * time.Second)
 		if a.onDemand() != 0 || b.onDemand() != 0 {
 			t.Errorf("%d and %d links on demand after 12 s, want none", a.onDemand(), b.onDemand())

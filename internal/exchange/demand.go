@@ -5,10 +5,29 @@ import (
 	"time"
 
 	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/gossip"
+	"github.com/espial-go/espial/internal/ident"
 )
 
 // needEvery is how long after a link was asked for the next time is.
 const needEvery = time.Second
+
+// neighbours returns with whom a node keeps links.
+func neighbours(g *gossip.Graph, id ident.NodeID) map[ident.NodeID]bool {
+	near := map[ident.NodeID]bool{}
+	for i, m := range g.Members {
+		if m.ID == id {
+			for _, k := range g.Links[i] {
+				near[g.Members[k].ID] = true
+			}
+		}
+	}
+	return near
+}
+
+// far reports whether a member is no neighbour, so that it has a link only while there is
+// something to say.
+func (x *Exchange) far(p *Pair) bool { return x.cfg.Need != nil && !x.members.Load().near[p.id] }
 
 // AttachOnDemand is [Pair.Attach] for a link on demand.
 func (p *Pair) AttachOnDemand(l Link) { p.attach(&attached{l, true}) }

@@ -176,6 +176,48 @@ func TestBroadcastsOnALinkOnDemandAreABreach(t *testing.T) {
 	})
 }
 
+// TestABroadcastIsAcknowledgedToAPeer: not over a link on demand, which does not know of it.
+func TestABroadcastIsAcknowledgedToAPeer(t *testing.T) {
+	couple(t, func(t *testing.T, a, b *asker) {
+		b.subscribe(mailbox.Options{})
+		w := link(t, a.node, b.node)
+		a.publish(1, 1, 0)
+		w.send(0)
+		w.cut() // before the acknowledgement
+		w = demand(t, a, b)
+		for range 10 {
+			time.Sleep(50 * time.Millisecond)
+			w.carry()
+		}
+		if n := w.ends[1].woken(); n > 20 {
+			t.Errorf("the writer was woken %d times for nothing to say", n)
+		}
+		w.cut()
+		w = link(t, a.node, b.node)
+		time.Sleep(time.Second)
+		w.carry()
+		if queues, _ := a.Figures(); queues["broadcast_bytes"] != 0 {
+			t.Errorf("%d bytes are not acknowledged", queues["broadcast_bytes"])
+		}
+		w.cut()
+	})
+}
+
+// TestALinkThatBreaksIsAskedForAgain at once, if something still waits.
+func TestALinkThatBreaksIsAskedForAgain(t *testing.T) {
+	couple(t, func(t *testing.T, a, b *asker) {
+		w := demand(t, a, b)
+		a.direct(b.node, 1, 1, 0)
+		w.cut()
+		if got, want := a.asked(), []string{"2 0s"}; !slices.Equal(got, want) {
+			t.Errorf("asked for %q, want %q", got, want)
+		}
+		if got := b.asked(); len(got) > 0 {
+			t.Errorf("the other end asked for %q, want nothing", got)
+		}
+	})
+}
+
 func TestASessionSleepsWithoutALink(t *testing.T) {
 	couple(t, func(t *testing.T, a, b *asker) {
 		q := b.subscribe(mailbox.Options{})

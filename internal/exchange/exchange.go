@@ -161,7 +161,8 @@ type Exchange struct {
 // members are the sessions with the listed nodes.
 type members struct {
 	byID map[ident.NodeID]*Pair
-	last atomic.Pointer[Pair] // found last: messages to one member come in droves
+	near map[ident.NodeID]bool // with whom this node keeps links
+	last atomic.Pointer[Pair]  // found last: messages to one member come in droves
 }
 
 // find returns the session with a member, or nil.
@@ -228,6 +229,7 @@ func (x *Exchange) SetMembers(pairs []*Pair, graph *gossip.Graph) {
 	for _, p := range pairs {
 		m.byID[p.id] = p
 	}
+	m.near = neighbours(graph, x.cfg.Self)
 	former := x.members.Swap(m)
 	for _, p := range pairs {
 		if former.byID[p.id] != p {

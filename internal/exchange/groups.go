@@ -121,10 +121,10 @@ func (d *directory) group(topic, name string) *Group {
 // Groups returns the groups that want a topic, as far as their members have said so.
 func (x *Exchange) Groups(topic string) []*Group { return x.directory.groups(topic) }
 
-// ToGroup publishes m to one member of a group, in turn: to one that has a link and room if
-// there is any, else it waits for ctx as Direct does, for whoever has room first. With others it
-// leaves this node out. It returns the member that it chose or waits for, and [ErrNoMember] if
-// there is none.
+// ToGroup publishes m to one member of a group, in turn: to one that has room, and a link if it
+// is a neighbour, if there is any, else it waits for ctx as Direct does, for whoever has room
+// first. With others it leaves this node out. It returns the member that it chose or waits for,
+// and [ErrNoMember] if there is none.
 func (x *Exchange) ToGroup(
 	ctx context.Context, g *Group, others bool, m session.Message, r *Receipts,
 ) (ident.NodeID, error) {
@@ -174,14 +174,14 @@ func (x *Exchange) tryEach(
 }
 
 // candidates returns those of a group that are members, beginning with whose turn it is: those
-// that have a link, or all if none has.
+// that have a link, or need none before there is something to say, or all if there are none.
 func (x *Exchange) candidates(g *Group, others bool) []*Pair {
 	pairs, linked := make([]*Pair, 0, len(g.pairs)), 0
 	for _, p := range g.pairs {
 		if x.Member(p.id) != p || others && p == x.self {
 			continue
 		}
-		if pairs = append(pairs, p); p.link.Load() != nil {
+		if pairs = append(pairs, p); p.link.Load() != nil || x.far(p) {
 			pairs[linked], pairs[len(pairs)-1] = p, pairs[linked]
 			linked++
 		}
