@@ -6,19 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"os/exec"
-	"strings"
-	"time"
 
 	"github.com/espial-go/espial"
 )
 
-// Limits of what --admit runs.
-const (
-	gatekeepersMax = 4       // commands at once; further newcomers wait for their turn
-	outputMax      = 4 << 10 // bytes of output kept, the last ones
-	reasonMax      = 256     // bytes of the reason that others are told
-	pipeWait       = 100 * time.Millisecond
-)
+// gatekeepersMax is how many commands --admit runs at once; further newcomers wait for their turn.
+const gatekeepersMax = 4
 
 // gatekeeper asks a command who may join.
 type gatekeeper struct {
@@ -73,47 +66,18 @@ func (g *gatekeeper) run(ctx context.Context, in []byte) error {
 	out := &tail{max: outputMax}
 	cmd := exec.CommandContext(ctx, "sh", "-c", g.command) //nolint:gosec // the user's own command
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), out, out
-	// A child that outlives the command and holds its output does not hold us.
-	cmd.WaitDelay = pipeWait
-	ownGroup(cmd)
-	cmd.Cancel = func() error { return killGroup(cmd) }
-	err := cmd.Run()
-	var exit *exec.ExitError
+	err := runCommand(cmd)
+	_, refused := errors.AsType[*exec.ExitError](err)
 	switch {
 	case ctx.Err() != nil:
 		return errors.New("the admission command took too long")
 	case err == nil:
 		return nil
-	case !errors.As(err, &exit):
-		// A command that does not read its input fails the copying of it, which is no refusal.
-		if cmd.ProcessState != nil && cmd.ProcessState.Success() {
-			return nil
-		}
+	case !refused:
 		return errors.New("the admission command did not run")
 	}
 	if reason := out.lastLine(); reason != "" {
 		return errors.New(reason)
 	}
 	return errors.New("the admission command says no")
-}
-
-// tail keeps the last bytes that were written to it.
-type tail struct {
-	max int
-	b   []byte
-}
-
-// Write never fails.
-func (t *tail) Write(p []byte) (int, error) {
-	n := len(p)
-	p = p[max(0, n-t.max):]
-	t.b = append(t.b[max(0, len(t.b)+len(p)-t.max):], p...)
-	return n, nil
-}
-
-// lastLine returns the last line with something on it, at most reasonMax bytes of it.
-func (t *tail) lastLine() string {
-	text := strings.TrimSpace(string(t.b))
-	text = strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
-	return strings.ToValidUTF8(text[:min(len(text), reasonMax)], "")
 }

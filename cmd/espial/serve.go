@@ -178,37 +178,17 @@ func (s *server) run(ctx context.Context, c incoming) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, s.command[0], s.command[1:]...) //nolint:gosec // the user's own command
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(c.Data), &limited{&out, stdinMax}, complaint
 	cmd.Env = append(os.Environ(), "ESPIAL_CALLER="+c.From.Name, "ESPIAL_CALLER_ID="+c.From.ID.String())
-	cmd.WaitDelay = pipeWait
-	ownGroup(cmd)
-	cmd.Cancel = func() error { return killGroup(cmd) }
-	err := cmd.Run()
-	var exit *exec.ExitError
+	err := runCommand(cmd)
 	switch {
 	case ctx.Err() != nil:
 		return nil, errKilled
-	case err == nil, !errors.As(err, &exit) && cmd.ProcessState != nil && cmd.ProcessState.Success() &&
-		!errors.Is(err, errLong): // a command need not read its input
+	case err == nil:
 		return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 	case complaint.lastLine() != "":
 		return nil, errors.New(complaint.lastLine())
 	default:
 		return nil, fmt.Errorf("the command failed: %w", err)
 	}
-}
-
-// limited refuses more than so many bytes.
-type limited struct {
-	b   *bytes.Buffer
-	max int
-}
-
-var errLong = fmt.Errorf("it printed more than %d bytes", stdinMax)
-
-func (l *limited) Write(p []byte) (int, error) {
-	if l.b.Len()+len(p) > l.max {
-		return 0, errLong
-	}
-	return l.b.Write(p)
 }
 
 // served is one line of espial serve --json.
