@@ -260,14 +260,8 @@ func (s *Scheduler) Want(_ time.Time, id ident.NodeID) {
 	if id.IsZero() || s.linked[id] {
 		return
 	}
-	var best *target
-	for _, t := range s.table.targets {
-		if t.id == id && (best == nil || t.better(best)) {
-			best = t
-		}
-	}
-	if best != nil {
-		best.urgent = true
+	if t := s.table.best(id); t != nil {
+		t.urgent = true
 	}
 }
 

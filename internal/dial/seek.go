@@ -51,14 +51,8 @@ func (s *Scheduler) Ask(now time.Time, id ident.NodeID, addrs []string) {
 	if s.linked[id] {
 		return
 	}
-	var best *target
-	for _, t := range s.table.targets {
-		if t.id == id && (best == nil || t.better(best)) {
-			best = t
-		}
-	}
-	if best != nil {
-		best.asked = true
+	if t := s.table.best(id); t != nil {
+		t.asked = true
 	}
 }
 

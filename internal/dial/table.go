@@ -88,6 +88,16 @@ func newTable() table {
 // find returns the target for id at addr, or nil.
 func (b *table) find(addr string, id ident.NodeID) *target { return b.index[key{addr, id}] }
 
+// best returns the best target to find id, or nil if no address is known.
+func (b *table) best(id ident.NodeID) (best *target) {
+	for _, t := range b.targets {
+		if t.id == id && (best == nil || t.better(best)) {
+			best = t
+		}
+	}
+	return best
+}
+
 // add appends a target that find does not know.
 func (b *table) add(addr string, id ident.NodeID, source Source) *target {
 	p := b.places[addr]

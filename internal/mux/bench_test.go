@@ -157,31 +157,30 @@ func joined(b *testing.B) (s *mux.Session, ln *mux.Listener) {
 	return s, ln
 }
 
-// BenchmarkStream is one stream.
-func BenchmarkStream(b *testing.B) {
+// opened returns both ends of one stream.
+func opened(b *testing.B) (near, far net.Conn) {
+	b.Helper()
 	s, ln := joined(b)
 	near, err := s.Open(b.Context(), "bench")
 	if err != nil {
 		b.Fatal(err)
 	}
-	far, err := ln.Accept()
+	far, err = ln.Accept()
 	if err != nil {
 		b.Fatal(err)
 	}
+	return near, far
+}
+
+// BenchmarkStream is one stream.
+func BenchmarkStream(b *testing.B) {
+	near, far := opened(b)
 	pump(b, near, far)
 }
 
 // BenchmarkEcho sends a short message and waits for it to come back.
 func BenchmarkEcho(b *testing.B) {
-	s, ln := joined(b)
-	near, err := s.Open(b.Context(), "bench")
-	if err != nil {
-		b.Fatal(err)
-	}
-	far, err := ln.Accept()
-	if err != nil {
-		b.Fatal(err)
-	}
+	near, far := opened(b)
 	go io.Copy(far, far)
 	buf := make([]byte, 128)
 	for b.Loop() {
