@@ -324,6 +324,8 @@ func (p *Pair) resume(o frame.Open) error {
 	if p.onDemand() {
 		b = frame.OpenLane{}
 	}
+	var before gossip.Place
+	before.Received, before.Whole, before.Part = p.in[frame.Broadcast].Place()
 	lost, err := p.start([lanes]frame.OpenLane{b, o.Lanes[frame.Direct], o.Calls})
 	fresh := p.fresh
 	p.untold = p.untold || o.Groups
@@ -338,7 +340,7 @@ func (p *Pair) resume(o frame.Open) error {
 		return fmt.Errorf("%w: OPEN: %w", ErrBreach, err)
 	}
 	if b.First != 0 {
-		p.begins(b, lost[frame.Broadcast])
+		p.begins(b, before, lost[frame.Broadcast])
 	}
 	for lane := frame.Direct; lane < lanes; lane++ {
 		p.lost(lane, lost[lane])
@@ -378,14 +380,19 @@ func (p *Pair) start(opens [lanes]frame.OpenLane) (lost [lanes]uint64, err error
 	return lost, err
 }
 
-// begins takes what the peer says of its broadcasts when the session opens. What is lost is
-// the router's to tell if it knows the peer, because others may have it.
-func (p *Pair) begins(o frame.OpenLane, lost uint64) {
+// begins takes what the peer says of its broadcasts when the session opens, and where this node
+// was before. What is lost is the router's to tell if it knows the peer, or where not everybody
+// has a link with it, because others may have it.
+func (p *Pair) begins(o frame.OpenLane, before gossip.Place, lost uint64) {
 	p.hand.Lock()
 	defer p.hand.Unlock()
-	if !p.routed.Load() {
+	switch routed := p.routed.Load(); {
+	case !routed && (lost == 0 || p.x.Unlinked() == 0):
 		p.lost(frame.Broadcast, lost)
 		return
+	case !routed:
+		p.routed.Store(true)
+		p.x.relays.callFor(p, func(r *gossip.Router, now time.Time) { r.Begin(now, p.member(), before) })
 	}
 	p.x.relays.callFor(p, func(r *gossip.Router, now time.Time) {
 		r.Opened(now, p.member(), gossip.Place{Received: o.First - 1, Whole: o.Message - 1})

@@ -419,3 +419,27 @@ func TestRunEndsUnderLoad(t *testing.T) {
 	a.Close()
 	<-stopped
 }
+
+// A link is back after its session ended, before this node heard from anybody that its peer had
+// published anything. What the session does not bring any more others have.
+func TestWhatASessionLostOthersHave(t *testing.T) {
+	bubble(t, 4, func(m *mesh) {
+		m.list(all, always)
+		for _, link := range [][2]int{{0, 1}, {1, 2}, {2, 3}, {0, 3}} {
+			m.connect(link[0], link[1])
+		}
+		time.Sleep(time.Second)
+		m.cut(2, 3)
+		m.cut(0, 3)
+		time.Sleep(time.Second)
+		m.stations[0].say(100, 100)
+		time.Sleep(35 * time.Second)
+		m.connect(0, 3)
+		time.Sleep(time.Second)
+		m.connect(2, 3)
+		time.Sleep(time.Second)
+		m.stations[0].say(1, 100)
+		time.Sleep(5 * time.Second)
+		m.check(nil)
+	})
+}
