@@ -40,7 +40,7 @@ fmt: ## format the source
 .PHONY: lint
 lint: ## format check, go vet and the linters
 	go vet $(PKG)
-	$(TOOL) golangci-lint run $(PKG)
+	$(TOOL) golangci-lint run --allow-parallel-runners $(PKG)
 
 .PHONY: test
 test: ## tests, without the race detector

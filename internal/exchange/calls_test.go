@@ -154,11 +154,6 @@ func TestEveryCallHasOneOutcome(t *testing.T) {
 			w.frames(0)
 			a.Supersede(b.id, 2)
 		}, "maybe executed", ""},
-		{"there is no link for 31 seconds", func(_ *testing.T, w *wire, _, _ *node) {
-			w.frames(0)
-			w.cut()
-			time.Sleep(32 * time.Second)
-		}, "maybe executed", ""},
 		{"the node ends before it is sent", func(_ *testing.T, _ *wire, a, _ *node) { a.Close() }, "not sent", ""},
 		{"the node ends when it is on its way", func(_ *testing.T, w *wire, a, _ *node) {
 			w.frames(0)
@@ -189,6 +184,25 @@ func TestEveryCallHasOneOutcome(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestACallEndsWithItsSession: when there was no link for 30 seconds.
+func TestACallEndsWithItsSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+		a.run(t.Context())
+		w := link(t, a, b)
+		r := a.ring(t.Context(), b, "echo", "x")
+		synctest.Wait()
+		w.frames(0)
+		w.cut()
+		for _, want := range []string{"rings", "maybe executed"} {
+			if got := r.outcome(); got != want {
+				t.Errorf("outcome %q, want %q", got, want)
+			}
+			time.Sleep(32 * time.Second)
+		}
+	})
 }
 
 // again gives both nodes a new link in place of one that was cut.
@@ -243,13 +257,13 @@ func TestWhoCannotAnswerSaysSo(t *testing.T) {
 func TestACallerThatGivesUpStopsTheCallee(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		give func(t *testing.T, cancel func(), a, b *node)
+		give func(ctx context.Context, cancel func(), a, b *node)
 		want string
 	}{
-		{"its context ends", func(_ *testing.T, cancel func(), _, _ *node) { cancel() }, "maybe executed"},
-		{"its deadline comes", func(*testing.T, func(), *node, *node) { time.Sleep(time.Hour) }, "maybe executed"},
-		{"it is no member any more", func(_ *testing.T, _ func(), _, b *node) { leave(b) }, "rings"},
-		{"the callee ends", func(_ *testing.T, _ func(), _, b *node) { b.Close() }, "rings"},
+		{"its context ends", func(_ context.Context, cancel func(), _, _ *node) { cancel() }, "maybe executed"},
+		{"its deadline comes", func(ctx context.Context, _ func(), _, _ *node) { <-ctx.Done() }, "maybe executed"},
+		{"it is no member any more", func(_ context.Context, _ func(), _, b *node) { leave(b) }, "rings"},
+		{"the callee ends", func(_ context.Context, _ func(), _, b *node) { b.Close() }, "rings"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -267,7 +281,7 @@ func TestACallerThatGivesUpStopsTheCallee(t *testing.T) {
 				r := a.ring(ctx, b, "wait", "x")
 				synctest.Wait()
 				w.carryCalls()
-				tt.give(t, cancel, a, b)
+				tt.give(ctx, cancel, a, b)
 				synctest.Wait()
 				got := r.outcome()
 				w.carryCalls()

@@ -299,5 +299,5 @@ func (st *Stream) SetWriteDeadline(t time.Time) error {
 	return opError("set", st.local, st.remote, st.ys.SetWriteDeadline(t))
 }
 
-// past returns a deadline that passed.
-func past() time.Time { return time.Unix(1, 0) }
+// past returns a deadline that passed. The zero time would be none.
+func past() time.Time { return time.Time{}.Add(time.Second) }
