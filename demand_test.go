@@ -103,7 +103,8 @@ func TestAGroupOfFarMembersSharesEvents(t *testing.T) {
 func TestFarMembersReplay(t *testing.T) {
 	last := espial.NewTopic[price]("prices").KeepLast(2)
 	inSparse(t, func(c *cluster) {
-		for _, n := range c.strangers()[:3] {
+		far := c.strangers()[:3]
+		for _, n := range far {
 			for i := range 3 {
 				if err := last.Publish(c.Context(), n, price{n.Name(), i}); err != nil {
 					c.Fatal(err)
@@ -119,7 +120,7 @@ func TestFarMembersReplay(t *testing.T) {
 				got[e.Value.Article] += e.Value.Cents
 			}
 		}
-		for _, n := range c.strangers()[:3] {
+		for _, n := range far {
 			if got[n.Name()] != 3 {
 				c.Errorf("of %s came %d in cents, want its events 1 and 2: %v", n.Name(), got[n.Name()], got)
 			}
