@@ -12,7 +12,9 @@
 //	err = n.Publish(ctx, "orders.placed", []byte(`{"ID":"7"}`))
 //
 // Nodes with the same cluster name find each other by multicast or by seeds,
-// admit or refuse each other, and keep one encrypted link for each pair. A
+// admit or refuse each other, and keep encrypted links: one for each pair of up to 64
+// nodes, and a few for each of more nodes or with [Config.MaxPeers], where members reach
+// the others by way of those. A
 // [Node] tells who is there ([Node.Members], [Node.Peers], [Node.Changes]) and
 // carries events ([Node.Publish], [Node.Subscribe], [Topic]), calls ([Node.Serve],
 // [Node.Call], [Method]) and streams ([Node.Listen], [Node.Dial]) between them.
