@@ -90,7 +90,7 @@ func (a *available) receive(now time.Time, from ident.NodeID, f frame.Frame) {
 	case frame.Lead:
 		a.e.Receive(now, from, claim(f))
 	case frame.Promote:
-		a.e.Asked(now, from, f.Target, f.Incarnation)
+		a.e.Asked(now, from, elect.Ask{Target: f.Target, Incarnation: f.Incarnation, Term: f.Term})
 	}
 }
 
@@ -104,7 +104,7 @@ func (a *available) take() []Action {
 			acts = append(acts, Send{To: act.To, Frame: lead(a.name, act.Claim)})
 		case elect.Ask:
 			acts = append(acts, Send{To: act.To, Frame: frame.Promote{
-				Election: a.name, Target: act.Target, Incarnation: act.Incarnation,
+				Election: a.name, Target: act.Target, Incarnation: act.Incarnation, Term: act.Term,
 			}})
 		case elect.Leader:
 			cause = act.Cause

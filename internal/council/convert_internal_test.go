@@ -65,6 +65,7 @@ func TestLeaseMessagesCrossTheWire(t *testing.T) {
 		lease.Reign{Electorate: 1, Leader: ident.NodeID{2}, Term: 3},
 		lease.Reign{Electorate: 1, Leader: ident.NodeID{2}, Term: 3, Over: true},
 		lease.Promote{Target: ident.NodeID{2}},
+		lease.Promote{Target: ident.NodeID{2}, Term: 3},
 	} {
 		if diff := cmp.Diff(want, message(recode(t, leaseFrame("cron", want)))); diff != "" {
 			t.Errorf("-want +got\n%s", diff)

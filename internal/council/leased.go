@@ -120,7 +120,7 @@ func leaseFrame(name string, m lease.Message) frame.Frame {
 			Election: name, Over: m.Over, Electorate: m.Electorate, Leader: m.Leader, Term: m.Term,
 		}
 	case lease.Promote:
-		return frame.LeasePromote{Election: name, Target: m.Target}
+		return frame.LeasePromote{Election: name, Target: m.Target, Term: m.Term}
 	default:
 		panic(fmt.Sprintf("council: no frame for %#v", m)) //nolint:forbidigo // broken invariant
 	}
@@ -159,7 +159,7 @@ func message(f frame.Frame) lease.Message {
 	case frame.LeaseReign:
 		return lease.Reign{Electorate: f.Electorate, Leader: f.Leader, Term: f.Term, Over: f.Over}
 	case frame.LeasePromote:
-		return lease.Promote{Target: f.Target}
+		return lease.Promote{Target: f.Target, Term: f.Term}
 	default:
 		return nil
 	}

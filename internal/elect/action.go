@@ -22,6 +22,7 @@ type Ask struct {
 	To          ident.NodeID
 	Target      ident.NodeID
 	Incarnation ident.Incarnation // of Target
+	Term        ident.Term        // of the reign that is to end; 0 for any
 }
 
 // Leader reports that somebody else leads, or the same node under a new term. A zero ID

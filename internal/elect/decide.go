@@ -41,11 +41,12 @@ func (e *Election) valid(r Reign) bool {
 	}
 }
 
-// best returns the reign that goes on of all that members follow and this node can.
+// best returns the reign that goes on of all that members follow and this node can. What a
+// far member said was long ago.
 func (e *Election) best() (best Reign, ok bool) {
 	for _, v := range e.view.voters {
 		r := v.word.Reign
-		if v.ID != e.self && e.valid(r) && (!ok || r.beats(best)) {
+		if v.ID != e.self && !v.Far && e.valid(r) && (!ok || r.beats(best)) {
 			best, ok = r, true
 		}
 	}
@@ -281,7 +282,9 @@ func (e *Election) tellAgain() {
 			e.turn = (e.turn + i) % n
 			return
 		}
-		if r := v.word.Reign; v.ID != r.Leader && e.ended(r) {
+		// Who follows a leader that has gone on to somebody else may never hear it from that
+		// leader, and others wait for its term to rise.
+		if r := v.word.Reign; v.ID != r.Leader && r.Leader != e.self && e.view.has(r) && e.view.over(r) {
 			e.act(Send{To: v.ID, Claim: Claim{Reign: r, Last: r.Term, Over: true}})
 		}
 		c := e.said

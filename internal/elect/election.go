@@ -2,6 +2,7 @@ package elect
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/espial-go/espial/internal/ident"
@@ -68,17 +69,20 @@ type Election struct {
 	freed   time.Time // when one was expected last, since the vacancy
 	calling bool
 
-	asked   request   // the last one
+	asked   []request // of the last RepeatEvery, at most askedMax, oldest first
 	said    Claim     // to all
 	repeat  time.Time // when to tell those again that say something else; zero if none do
 	turn    int       // where in the view the next round of repeating begins
 	actions []Action
 }
 
-// request is an [Ask] that this node sent or passed on.
+// askedMax bounds the requests that a node passes on within [RepeatEvery].
+const askedMax = 16
+
+// request is an [Ask] that this node sent to all or passed on.
 type request struct {
 	target ident.NodeID
-	term   ident.Term // of the reign that is to end
+	term   ident.Term
 	at     time.Time
 }
 
@@ -155,12 +159,12 @@ func (e *Election) Receive(now time.Time, from ident.NodeID, c Claim) {
 	}
 }
 
-// Asked takes the request of a member to hand over to target. Who does not lead passes it
-// on. It is ignored where nobody leads, or target does or cannot.
-func (e *Election) Asked(now time.Time, from, target ident.NodeID, inc ident.Incarnation) {
-	v := e.view.index[target]
-	if e.view.index[from] == nil || v == nil || v.Incarnation != inc || !v.able() ||
-		!e.following || e.held.Leader == target {
+// Asked takes the request of a member to hand over to a.Target. Who does not lead passes it
+// on. It is ignored where nobody leads, the reign is over, or the target leads or cannot.
+func (e *Election) Asked(now time.Time, from ident.NodeID, a Ask) {
+	v := e.view.index[a.Target]
+	if e.view.index[from] == nil || v == nil || v.Incarnation != a.Incarnation || !v.able() ||
+		!e.following || e.held.Leader == a.Target || a.Term != 0 && a.Term < e.held.Term {
 		return
 	}
 	if e.Leading() {
@@ -168,19 +172,32 @@ func (e *Election) Asked(now time.Time, from, target ident.NodeID, inc ident.Inc
 		e.decide(now)
 		return
 	}
-	// It may come by several ways.
-	r := request{target, e.held.Term, now}
-	if e.asked.target != r.target || e.asked.term != r.term || now.Sub(e.asked.at) >= RepeatEvery {
-		e.asked = r
-		e.ask(from, v)
-	}
+	e.ask(now, from, a)
 }
 
 // ask sends a request on its way to the leader: over the link with it or, if there is none,
-// to all but the one from which it came.
-func (e *Election) ask(from ident.NodeID, target *voter) {
-	a := Ask{To: e.held.Leader, Target: target.ID, Incarnation: target.Incarnation}
-	if l := e.view.index[a.To]; l == nil || !l.Far {
+// to all but the one from which it came. It may come by several ways, and long after
+// somebody else leads, so it names the term, and a node passes it on once.
+func (e *Election) ask(now time.Time, from ident.NodeID, a Ask) {
+	l := e.view.index[e.held.Leader]
+	near := l == nil || !l.Far
+	if near && from == e.self {
+		a.To = e.held.Leader
+		e.act(a)
+		return
+	}
+	if a.Term == 0 {
+		a.Term = e.held.Term
+	}
+	e.asked = slices.DeleteFunc(e.asked, func(r request) bool { return now.Sub(r.at) >= RepeatEvery })
+	if len(e.asked) >= askedMax || slices.ContainsFunc(e.asked, func(r request) bool {
+		return r.target == a.Target && r.term == a.Term
+	}) {
+		return
+	}
+	e.asked = append(e.asked, request{a.Target, a.Term, now})
+	if near {
+		a.To = e.held.Leader
 		e.act(a)
 		return
 	}
@@ -208,8 +225,7 @@ func (e *Election) Promote(now time.Time, target ident.NodeID) error {
 	case e.held.Leader == target:
 		return nil
 	case !e.Leading():
-		e.asked = request{target, e.held.Term, now}
-		e.ask(e.self, v)
+		e.ask(now, e.self, Ask{Target: target, Incarnation: v.Incarnation})
 		return nil
 	}
 	e.handOver(v, Handed)

@@ -317,7 +317,9 @@ func TestHandingOver(t *testing.T) {
 	})
 	t.Run("the leader does what a member asks", func(t *testing.T) {
 		ask := func(from, target byte, inc ident.Incarnation) func(e *elect.Election, now time.Time) {
-			return func(e *elect.Election, now time.Time) { e.Asked(now, name(from), name(target), inc) }
+			return func(e *elect.Election, now time.Time) {
+				e.Asked(now, name(from), elect.Ask{Target: name(target), Incarnation: inc})
+			}
 		}
 		s := lead(t).do(ask('x', 'z', incOf('z'))).do(ask('y', 'x', incOf('x'))).do(ask('y', 'z', 99)).do(ask('y', 'm', incOf('m')))
 		s.want("").do(ask('y', 'z', incOf('z'))).want("say", "2000 demoted 1 handed", "2000 leader z 2 handed")

@@ -15,7 +15,9 @@ func ended(c elect.Claim) elect.Claim {
 
 func TestFar(t *testing.T) {
 	ask := func(from, target byte) func(e *elect.Election, now time.Time) {
-		return func(e *elect.Election, now time.Time) { e.Asked(now, name(from), name(target), incOf(target)) }
+		return func(e *elect.Election, now time.Time) {
+			e.Asked(now, name(from), elect.Ask{Target: name(target), Incarnation: incOf(target)})
+		}
 	}
 	claim := elect.Claim{Reign: reign('a', 1, 5), Last: 5}
 	t.Run("a far leader is asked through all others", func(t *testing.T) {
@@ -48,6 +50,10 @@ func TestFar(t *testing.T) {
 	t.Run("what others say of the end of a reign is passed on", func(t *testing.T) {
 		newScript(t, "a1- m2 x3 y4").claims('x', claim).claims('y', ended(claim)).want("",
 			"0 leader a 5 joined", "0 say to all: a 5", "0 leader nobody 5 unfit", "0 say to all: a 5 over")
+	})
+	t.Run("what a member said before it was far is old", func(t *testing.T) {
+		newScript(t, "m1 y3").says('y', 'z', 2, 5).view("m1 y3-").view("m1 y3- z2-").to(1000).want("say")
+		newScript(t, "m1 y3").says('y', 'z', 2, 5).view("m1 y3 z2-").want("say", "0 leader z 5 joined")
 	})
 	t.Run("who goes on following is told again", func(t *testing.T) {
 		s := newScript(t, "a1- M2 x3 y4").claims('x', claim).claims('y', ended(claim)).to(999)

@@ -359,3 +359,26 @@ func TestMeshInChurn(t *testing.T) {
 		w.quiet()
 	})
 }
+
+// Requests that contradict each other are passed on by everybody and still end: each names
+// the reign that is to end, and a later leader ignores it.
+func TestMeshIsAskedForSeveralAtOnce(t *testing.T) {
+	meshes(t, func(w *world) {
+		for range 5 {
+			from := w.now
+			for range 3 {
+				p := w.slots[w.rand.IntN(meshSize)]
+				if err := p.e.Promote(w.now, w.slots[w.rand.IntN(meshSize)].id); err != nil {
+					w.check.fail("B03", "Promote: %v", err)
+				}
+				p.settle()
+			}
+			w.run(time.Second)
+			w.check.agreed()
+			if got := w.check.count(from, promoted); got > 3 {
+				w.check.fail("L9", "%d promotions, want at most 3", got)
+			}
+		}
+		w.quiet()
+	})
+}

@@ -187,7 +187,7 @@ func (p *process) act(a elect.Action) {
 	case elect.Ask:
 		p.each(func(q *process) {
 			if q.id == a.To {
-				p.send(q, func() { q.e.Asked(w.now, p.id, a.Target, a.Incarnation) })
+				p.send(q, func() { q.e.Asked(w.now, p.id, a) })
 			}
 		})
 	default:

@@ -107,9 +107,11 @@ func TestAnyOrder(t *testing.T) {
 				}
 				b.e.Receive(b.now, name(from), c)
 			}),
-			"linked":   step(func(who byte) { b.e.Linked(b.now, name(who)) }),
-			"promote":  step(func(who byte) { _ = b.e.Promote(b.now, name(who)) }),
-			"asked":    step(func(who byte) { b.e.Asked(b.now, name(who), name(someone.Draw(t, "target")), incOf('a')) }),
+			"linked":  step(func(who byte) { b.e.Linked(b.now, name(who)) }),
+			"promote": step(func(who byte) { _ = b.e.Promote(b.now, name(who)) }),
+			"asked": step(func(who byte) {
+				b.e.Asked(b.now, name(who), elect.Ask{Target: name(someone.Draw(t, "target")), Incarnation: incOf('a')})
+			}),
 			"resign":   step(func(byte) { _ = b.e.Resign(b.now) }),
 			"fit":      step(func(byte) { b.e.SetFit(b.now, !flag("unfit")) }),
 			"eligible": step(func(byte) { b.e.SetEligible(b.now, !flag("ineligible")) }),

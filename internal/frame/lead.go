@@ -108,6 +108,36 @@ type Promote struct {
 	// Target and Incarnation name the member.
 	Target      ident.NodeID
 	Incarnation ident.Incarnation
+
+	// Term is the one of the reign that is to end; 0 for any.
+	Term ident.Term
+}
+
+// tagTerm is the field of PROMOTE and LEASE-PROMOTE that has the term, if there is one.
+const tagTerm = 2
+
+// appendTerm appends the field of a term that is not 0.
+func appendTerm(dst []byte, t ident.Term) []byte {
+	if t == 0 {
+		return dst
+	}
+	return AppendField(dst, tagTerm, binary.BigEndian.AppendUint64(nil, uint64(t)))
+}
+
+// termField reads the fields of a frame for a term; 0 if none says so.
+func (r *reader) termField() (t ident.Term) {
+	for len(r.b) > 0 {
+		tag, value := r.field()
+		switch {
+		case tag != tagTerm:
+			r.unknown(tag)
+		case t != 0 || len(value) != 8 || binary.BigEndian.Uint64(value) == 0:
+			r.fail(ErrMalformed, "term of %d bytes, or 0, or twice", len(value))
+		default:
+			t = ident.Term(binary.BigEndian.Uint64(value))
+		}
+	}
+	return t
 }
 
 // Type returns [TypePromote].
@@ -119,12 +149,13 @@ func (p Promote) Append(dst []byte) []byte {
 	dst = appendStr(begin(dst, TypePromote), p.Election)
 	dst = append(dst, p.Target[:]...)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(p.Incarnation))
+	dst = appendTerm(dst, p.Term)
 	Seal(dst[start:])
 	return dst
 }
 
 func decodePromote(r *reader) Promote {
 	p := Promote{Election: r.election(), Target: r.nodeID(), Incarnation: r.incarnation()}
-	r.fields()
+	p.Term = r.termField()
 	return p
 }

@@ -58,7 +58,9 @@ func TestElectionsRoundTrip(t *testing.T) {
 			lead.Join, lead.Seat = rapid.Uint64().Draw(t, "join"), id.Draw(t, "seat")
 		}
 		promote := frame.Promote{Election: name, Target: id.Draw(t, "target"), Incarnation: inc.Draw(t, "of")}
-		for _, want := range []frame.Frame{lead, promote} {
+		named := promote
+		named.Term = ident.Term(rapid.Uint64().Draw(t, "ends"))
+		for _, want := range []frame.Frame{lead, promote, named} {
 			roundTrip(t, want)
 		}
 	})

@@ -197,6 +197,7 @@ func decodeLeaseReign(r *reader) LeaseReign {
 type LeasePromote struct {
 	Election string
 	Target   ident.NodeID
+	Term     ident.Term // of the reign that is to end; 0 for any
 }
 
 // Type returns [TypeLeasePromote].
@@ -207,12 +208,13 @@ func (l LeasePromote) Append(dst []byte) []byte {
 	start := len(dst)
 	dst = appendStr(begin(dst, TypeLeasePromote), l.Election)
 	dst = append(dst, l.Target[:]...)
+	dst = appendTerm(dst, l.Term)
 	Seal(dst[start:])
 	return dst
 }
 
 func decodeLeasePromote(r *reader) LeasePromote {
 	l := LeasePromote{Election: r.election(), Target: r.nodeID()}
-	r.fields()
+	l.Term = r.termField()
 	return l
 }

@@ -30,6 +30,12 @@ func TestDecodeRefusesLeases(t *testing.T) {
 		{"a successor that ends early", frame.TypeLeaseRelease, "00" + strings.Repeat(zeros, 4), frame.ErrMalformed},
 		{"over is 2", frame.TypeLeaseReign, "00 02" + strings.Repeat("0000000000000001", 6), frame.ErrMalformed},
 		{"a reign of nobody", frame.TypeLeaseReign, "00 00" + strings.Repeat(zeros, 6), frame.ErrMalformed},
+		{"a term of 0", frame.TypeLeasePromote, "00" + strings.Repeat("0000000000000001", 4) + "0208" + zeros, frame.ErrMalformed},
+		{"a term of 1 byte", frame.TypeLeasePromote, "00" + strings.Repeat("0000000000000001", 4) + "0201 01", frame.ErrMalformed},
+		{
+			"two terms", frame.TypeLeasePromote,
+			"00" + strings.Repeat("0000000000000001", 4) + strings.Repeat("0208 0000000000000001", 2), frame.ErrMalformed,
+		},
 		{"a target of zeros", frame.TypeLeasePromote, "00" + strings.Repeat(zeros, 4), frame.ErrMalformed},
 		{"a critical field", frame.TypeLeaseRelease, "00" + strings.Repeat(zeros, 5) + "01 00", frame.ErrCritical},
 	})
@@ -61,6 +67,7 @@ func TestLeasesRoundTrip(t *testing.T) {
 				Leader: id, Term: term("term"),
 			},
 			frame.LeasePromote{Election: name, Target: id},
+			frame.LeasePromote{Election: name, Target: id, Term: term("term")},
 		} {
 			roundTrip(t, want)
 		}

@@ -91,7 +91,7 @@ type Election struct {
 	vote    vote          // the last one that this node granted
 	known   reign         // the last leader that it knew
 	ended   ident.Term    // of the last reign of which its leader said that it is over
-	wish    passed        // the last request to hand over that was passed on
+	wishes  []passed      // requests of the last promoteEvery, at most wishesMax, oldest first
 
 	members  []Voter // the others, by age
 	join     uint64  // of this node
@@ -236,7 +236,7 @@ func (e *Election) Receive(now time.Time, from ident.NodeID, m Message) {
 		e.state(from, m.Electorate)
 		e.told(from, m)
 	case Promote:
-		e.wished(from, m.Target)
+		e.wished(from, m)
 	}
 }
 
@@ -257,20 +257,20 @@ func (e *Election) Promote(now time.Time, target ident.NodeID) error {
 	case e.phase == leading:
 		e.hand(CausePromote, target)
 	default:
-		e.pass(e.self, target)
+		e.pass(e.self, Promote{Target: target})
 	}
 	return nil
 }
 
 // wished takes the request of a member to hand over. Who does not lead passes it on where
 // not everybody has a link with the leader.
-func (e *Election) wished(from, target ident.NodeID) {
+func (e *Election) wished(from ident.NodeID, m Promote) {
 	switch {
-	case e.mayPromote(target) != nil:
-	case e.phase == leading && target != e.self:
-		e.hand(CausePromote, target)
-	case e.phase != leading && e.known.valid && e.known.id != target:
-		e.pass(from, target)
+	case e.mayPromote(m.Target) != nil, m.Term != 0 && m.Term < e.known.term:
+	case e.phase == leading && m.Target != e.self:
+		e.hand(CausePromote, m.Target)
+	case e.phase != leading && e.known.valid && e.known.id != m.Target:
+		e.pass(from, m)
 	}
 }
 

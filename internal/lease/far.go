@@ -1,19 +1,25 @@
 package lease
 
 import (
+	"slices"
 	"time"
 
 	"github.com/espial-go/espial/internal/ident"
 )
 
-// promoteEvery is the least time between two requests that one leader hand over to the same
-// node, of those that this node passes on: a request comes by several ways.
-const promoteEvery = time.Second
+const (
+	// promoteEvery is the least time between two requests for the same node and term that
+	// this one passes on: a request comes by several ways.
+	promoteEvery = time.Second
 
-// passed is a request to hand over that this node sent or passed on.
+	// wishesMax bounds the requests that are passed on in that time.
+	wishesMax = 16
+)
+
+// passed is a request to hand over that this node sent to all or passed on.
 type passed struct {
 	target ident.NodeID
-	term   ident.Term // of the reign that is to end
+	term   ident.Term
 	at     time.Time
 }
 
@@ -72,16 +78,26 @@ func (e *Election) end() {
 }
 
 // pass sends a request to hand over on its way to the leader: over the link with it or, if
-// there is none, to all but the one from which it came.
-func (e *Election) pass(from, target ident.NodeID) {
-	w := passed{target, e.known.term, e.now}
-	again := e.wish.target == w.target && e.wish.term == w.term && e.now.Sub(e.wish.at) < promoteEvery
-	if again && from != e.self {
+// there is none, to all but the one from which it came. It may come long after somebody else
+// leads, so it names the term.
+func (e *Election) pass(from ident.NodeID, m Promote) {
+	v, ok := e.member(e.known.id)
+	near := !ok || !v.Far
+	if near && from == e.self {
+		e.send(e.known.id, m)
 		return
 	}
-	e.wish = w
-	m := Promote{Target: target}
-	if v, ok := e.member(e.known.id); !ok || !v.Far {
+	if m.Term == 0 {
+		m.Term = e.known.term
+	}
+	e.wishes = slices.DeleteFunc(e.wishes, func(p passed) bool { return e.now.Sub(p.at) >= promoteEvery })
+	if len(e.wishes) >= wishesMax || slices.ContainsFunc(e.wishes, func(p passed) bool {
+		return p.target == m.Target && p.term == m.Term
+	}) {
+		return
+	}
+	e.wishes = append(e.wishes, passed{m.Target, m.Term, e.now})
+	if near {
 		e.send(e.known.id, m)
 		return
 	}

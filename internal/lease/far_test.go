@@ -143,11 +143,12 @@ func TestFar(t *testing.T) {
 		if err := o.e.Promote(o.now, name(4)); err != nil {
 			t.Error(err)
 		}
-		o.want("ask 2 for 4", "ask 3 for 4").hears(3, lease.Promote{Target: name(4)}).want()
+		o.want("ask 2 for 4", "ask 3 for 4").hears(3, lease.Promote{Target: name(4), Term: 5}).want()
 		o.now = o.now.Add(time.Second)
-		o.hears(3, lease.Promote{Target: name(4)}).want("ask 2 for 4")
+		o.hears(3, lease.Promote{Target: name(4), Term: 5}).want("ask 2 for 4")
 		o.hears(2, o.reign(1, 6)).want("leader 1 in 6", "tell 3 of 1 in 6")
-		o.hears(3, lease.Promote{Target: name(4)}).want("ask 2 for 4")
+		o.hears(3, lease.Promote{Target: name(4), Term: 6}).want("ask 2 for 4")
+		o.hears(2, lease.Promote{Target: name(4), Term: 5}).want() // of a reign that is over
 		o.hears(3, lease.Promote{Target: name(1)}).hears(3, lease.Promote{Target: name(2)}).want()
 	})
 	t.Run("one with a link is asked itself", func(t *testing.T) {

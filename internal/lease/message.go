@@ -68,7 +68,10 @@ type Reign struct {
 }
 
 // Promote asks the leader to hand over to Target.
-type Promote struct{ Target ident.NodeID }
+type Promote struct {
+	Target ident.NodeID
+	Term   ident.Term // of the reign that is to end; 0 for any
+}
 
 func (Rule) message()    {}
 func (Ask) message()     {}
