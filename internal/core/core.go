@@ -165,6 +165,7 @@ func (c *Core) DialDone(now time.Time, number uint64, o dial.Outcome) {
 		c.demandDone(now, d, o)
 	case !d.Pin.IsZero() && o.Kind != dial.OK && o.Kind != dial.Duplicate:
 		c.mesh.keeper.Failed(now, d.Pin)
+		c.askLater(now, d.Pin)
 	}
 	if (o.Kind == dial.Refused || o.Kind == dial.WrongID) && c.reached[d.Pin] == place(d.Addr) {
 		// Nobody, or somebody else, is where the member was: its process is gone. At

@@ -17,12 +17,14 @@ type demand struct {
 	places overlay.Demand
 	links  map[ident.NodeID]*link // that are up: of each pair the one that counts
 	asked  map[ident.NodeID]bool  // members that are to be dialled for one
+	later  map[ident.NodeID]bool  // members to ask for when the keeper's dial of them has failed
 	tries  map[ident.NodeID]int   // dials of a member that failed since the last link
 }
 
 func newDemand() demand {
 	return demand{
-		links: map[ident.NodeID]*link{}, asked: map[ident.NodeID]bool{}, tries: map[ident.NodeID]int{},
+		links: map[ident.NodeID]*link{}, asked: map[ident.NodeID]bool{},
+		later: map[ident.NodeID]bool{}, tries: map[ident.NodeID]int{},
 	}
 }
 
@@ -31,19 +33,33 @@ func newDemand() demand {
 // asks again about once a second while that goes on.
 func (c *Core) Need(now time.Time, id ident.NodeID) {
 	c.enter(now)
-	defer c.settle(now)
+	c.ask(now, id)
+	c.settle(now)
+}
+
+// ask is [Core.Need] within an input.
+func (c *Core) ask(now time.Time, id ident.NodeID) {
 	d := &c.demand
 	_, listed := c.table.Get(id)
 	addrs := c.addrs(id)
 	switch {
 	case !listed || len(addrs) == 0 || c.leaving:
-	case !c.mesh.partial || c.peers[id] != nil || c.mesh.keeper.Seeks(id):
-		// The dial schedule and the keeper see to that.
+	case !c.mesh.partial || c.peers[id] != nil: // the dial schedule sees to that
+	case c.mesh.keeper.Seeks(id):
+		d.later[id] = true
 	case d.links[id] != nil || !c.place(now, id):
 	default:
 		d.asked[id] = true
 		first := d.tries[id] % len(addrs)
 		c.dials.Ask(now, id, slices.Concat(addrs[first:], addrs[:first]))
+	}
+}
+
+// askLater asks for a link on demand in place of one of peers that could not be had.
+func (c *Core) askLater(now time.Time, id ident.NodeID) {
+	if c.demand.later[id] {
+		delete(c.demand.later, id)
+		c.ask(now, id)
 	}
 }
 
@@ -174,6 +190,7 @@ func (c *Core) promote(now time.Time, n *link) {
 	}
 	c.demand.places.Drop(n.Peer)
 	delete(c.demand.asked, n.Peer)
+	delete(c.demand.later, n.Peer)
 	delete(c.demand.tries, n.Peer)
 }
 
@@ -189,6 +206,7 @@ func (c *Core) demandOver(id ident.NodeID, inc ident.Incarnation, code frame.Cod
 	}
 	c.demand.places.Drop(id)
 	delete(c.demand.asked, id)
+	delete(c.demand.later, id)
 	delete(c.demand.tries, id)
 }
 

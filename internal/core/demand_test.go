@@ -306,3 +306,32 @@ func TestAnotherAddressIsTriedAfterAFailure(t *testing.T) {
 		t.Errorf("dialled %q, want %q", got, want)
 	}
 }
+
+// TestWhoIsDialledAsAPeerIsAskedForLater: as soon as it has no room for that.
+func TestWhoIsDialledAsAPeerIsAskedForLater(t *testing.T) {
+	n, _ := meshed(t)
+	for range 20 {
+		n.now = n.now.Add(time.Second)
+		n.Heard(n.now, n.links, n.now)
+		n.Tick(n.now)
+		for _, d := range n.dialled() {
+			if d.OnDemand || d.Pin.IsZero() {
+				continue
+			}
+			n.Need(n.now, d.Pin)
+			n.expect()
+			n.DialDone(n.now, d.Number, dial.Outcome{Kind: dial.Full, ID: d.Pin})
+			for range 20 {
+				n.now = n.now.Add(50 * time.Millisecond)
+				n.Tick(n.now)
+				for _, again := range n.dialled() {
+					if again.OnDemand && again.Pin == d.Pin {
+						return
+					}
+				}
+			}
+			t.Fatal("who had no room for a peer is not dialled on demand within a second")
+		}
+	}
+	t.Fatal("nobody was dialled as a peer")
+}

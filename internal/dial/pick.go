@@ -149,6 +149,9 @@ func (s *Scheduler) due(t *target, r rank) (at time.Time, ok bool) {
 	case turn:
 		return later(spaced, s.turn), t.source.dutiful()
 	default:
+		if t.asked {
+			return rested, true // who asks waits between two tries
+		}
 		return later(spaced, p.due), true
 	}
 }

@@ -45,7 +45,8 @@ func (s *Scheduler) Seek(now time.Time, id ident.NodeID, addrs []string, before 
 }
 
 // Ask asks for a dial of id at one of addrs, in its turn among the ordinary ones: Seek is for
-// what cannot wait, and the rate keeps a place for that.
+// what cannot wait, and the rate keeps a place for that. It waits for no back-off: the caller
+// does not ask more often than about once a second while that is in vain.
 func (s *Scheduler) Ask(now time.Time, id ident.NodeID, addrs []string) {
 	s.Remember(now, id, addrs)
 	if s.linked[id] {

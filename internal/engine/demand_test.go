@@ -108,8 +108,10 @@ func TestMembersWithoutALinkTalk(t *testing.T) {
 		began := time.Now()
 		a.say(t, b, 1, 1)
 		expect(t, qb, a, 1, 1)
-		if took := time.Since(began); took > 20*time.Millisecond {
-			t.Errorf("the first message took %v, want 20ms at most", took)
+		// It takes some milliseconds, unless the two are just finding out that they have no room
+		// for each other as peers.
+		if took := time.Since(began); took > 1100*time.Millisecond {
+			t.Errorf("the first message took %v, want 1.1s at most", took)
 		}
 		a.say(t, b, 2, 1000)
 		b.say(t, a, 1, 1000)
