@@ -49,17 +49,19 @@ func (n *node) publish() {
 	n.proc.after(n.pause(), n.publish)
 }
 
-// append puts a message into a log. A full one refuses it, which is an answer too; a
-// member that holds up the broadcasts of all for long loses what it has not taken.
+// append puts a message into a log. A full one refuses it, which is an answer too. Members
+// that hold up the broadcasts of all for long lose what they have not taken, and the message
+// that goes out instead tells them: that is why it is tried again after each of them.
 func (n *node) append(log *session.Log, m session.Message, e Entry) {
 	number, err := log.Append(m)
-	if errors.Is(err, session.ErrFull) {
+	for errors.Is(err, session.ErrFull) {
 		slowest, since := log.Stalled(n.now())
-		if log == n.broadcast && n.now().Sub(since) >= stallMax {
-			slowest.GiveUp()
+		if log != n.broadcast || n.now().Sub(since) < stallMax {
+			log.Forgo() // nobody waits for room
+			return
 		}
-		log.Forgo() // nobody waits for room
-		return
+		slowest.GiveUp()
+		number, err = log.Append(m)
 	}
 	n.peak = max(n.peak, log.Held())
 	n.must(err)
