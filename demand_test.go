@@ -112,12 +112,16 @@ func TestFarMembersReplay(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second)
-		ctx, cancel := context.WithTimeout(c.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
 		defer cancel()
-		got := map[string]int{}
+		got, sum := map[string]int{}, 0
 		for e, err := range last.Subscribe(ctx, c.nodes[0], espial.Replay()) {
 			if err == nil && e.Replayed {
 				got[e.Value.Article] += e.Value.Cents
+				sum += e.Value.Cents
+			}
+			if sum == 3*len(far) {
+				break
 			}
 		}
 		for _, n := range far {

@@ -257,6 +257,9 @@ func TestFiftyNodesWithFiveLinks(t *testing.T) {
 func TestASplitOfFiftyIsRepairedOrCounted(t *testing.T) {
 	for _, messages := range []int{1000, 10_000} {
 		t.Run(fmt.Sprint(messages, " messages"), func(t *testing.T) {
+			if raceEnabled && messages > 1000 {
+				t.Skip("20 s of a core: make test runs it, without the race detector")
+			}
 			bubble(t, 50, func(m *mesh) {
 				halves := func(i int) int { return i / 25 }
 				m.rings(one)
@@ -399,10 +402,18 @@ func TestGossipBreaches(t *testing.T) {
 	}
 }
 
+// seeds returns how many seeds of n a test plays: few where the race detector slows it down.
+func seeds(n uint64) uint64 {
+	if raceEnabled {
+		return n / 5
+	}
+	return n
+}
+
 // Links break and come back at random, also the last one of a node, while all publish small
 // and large messages. In the end everybody has everything, in order and once.
 func TestLinksComeAndGo(t *testing.T) {
-	for seed := range uint64(10) {
+	for seed := range seeds(10) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			bubble(t, 7, func(m *mesh) { comeAndGo(m, rand.New(rand.NewPCG(seed, 0))) })
 		})
@@ -440,7 +451,7 @@ func comeAndGo(m *mesh, r *rand.Rand) {
 // Nodes come while others publish. Each has everything that was published from when it was
 // listed and had a link, and is told of no loss.
 func TestNewcomersHaveAllFromTheBeginning(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range seeds(20) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			bubble(t, 8, func(m *mesh) { newcomers(m, rand.New(rand.NewPCG(seed, 1))) })
 		})

@@ -1,0 +1,6 @@
+//go:build !race
+
+package fault_test
+
+// raceEnabled reports that the race detector slows everything down.
+const raceEnabled = false
