@@ -364,3 +364,11 @@ func bubble(t *testing.T, count int, f func(m *mesh)) {
 		f(m)
 	})
 }
+
+// seeds returns how many seeds of n a test plays: few where the race detector slows it down.
+func seeds(n uint64) uint64 {
+	if raceEnabled {
+		return n / 5
+	}
+	return n
+}

@@ -402,14 +402,6 @@ func TestGossipBreaches(t *testing.T) {
 	}
 }
 
-// seeds returns how many seeds of n a test plays: few where the race detector slows it down.
-func seeds(n uint64) uint64 {
-	if raceEnabled {
-		return n / 5
-	}
-	return n
-}
-
 // Links break and come back at random, also the last one of a node, while all publish small
 // and large messages. In the end everybody has everything, in order and once.
 func TestLinksComeAndGo(t *testing.T) {
