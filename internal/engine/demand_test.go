@@ -313,6 +313,7 @@ func TestAMemberThatGoesIsToldOfAtOnce(t *testing.T) {
 			if took := time.Since(gone); err != nil || len(out.Gone)+len(out.Lost) != 1 || took > within {
 				t.Errorf("%s: %+v, %v after %v; want it gone within %v", how, out, err, took, within)
 			}
+			synctest.Wait() // the session ended; the list of members follows in the same instant
 			err = a.Exchange().Direct(t.Context(), b.id, message("2"), nil)
 			if !errors.Is(err, exchange.ErrNoMember) {
 				t.Errorf("%s: %v, want ErrNoMember", how, err)
