@@ -205,13 +205,6 @@ func TestACallEndsWithItsSession(t *testing.T) {
 	})
 }
 
-// again gives both nodes a new link in place of one that was cut.
-func (w *wire) again() {
-	for _, e := range w.ends {
-		e.pair.Attach(e)
-	}
-}
-
 // TestWhoCannotAnswerSaysSo: there is nothing to wait for.
 func TestWhoCannotAnswerSaysSo(t *testing.T) {
 	refusal := func(o frame.Outcome) string { return fmt.Sprint("outcome ", o) }

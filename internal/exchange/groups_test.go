@@ -63,7 +63,7 @@ func TestMembersHearOfGroups(t *testing.T) {
 		}
 		twin.Close()
 		w.cut()
-		w = link(t, a, b)
+		w.again()
 		w.carry()
 		if got := groups(b, "any"); got != "early" {
 			t.Errorf("after both ended while there was no link: %q", got)
@@ -82,7 +82,7 @@ func TestAGroupIsKnownAfterASessionEnded(t *testing.T) {
 		a.joins("workers")
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		w = link(t, a, b)
+		w.again()
 		w.carry()
 		if got := groups(b, "any"); got != "workers" {
 			t.Errorf("groups: %q", got)
@@ -289,7 +289,7 @@ func TestWhoseSessionEndedHasNoGroups(t *testing.T) {
 		if got := groups(a, "any"); got != "" {
 			t.Errorf("after the session ended: %q", got)
 		}
-		w = link(t, a, b)
+		w.again()
 		w.carry()
 		if got := groups(a, "any"); got != "workers" {
 			t.Errorf("after it began anew: %q", got)

@@ -60,9 +60,7 @@ func TestWhoIsNotListedIsAskedToo(t *testing.T) {
 				w.carry()
 				a.publish(2, 2, 8)
 				w.carry()
-				if got, want := f.read(t), " past/a:1#1 a:2#2"; got != want {
-					t.Errorf("read%s, want%s", got, want)
-				}
+				f.expect(t, " past/a:1#1 a:2#2")
 			})
 		})
 	}
@@ -123,9 +121,7 @@ func TestAnIncarnationEndsItsOwnAnswerAlone(t *testing.T) {
 		w.carry()
 		want := " a:1#1 a:2#2 a:3#3 a:4#4 a:5#5" +
 			" past/a:1#1 past/a:2#2 past/a:3#3 past/a:4#4 past/a:5#5 past/a:6#6 -0 a:7#7"
-		if got := f.read(t); got != want {
-			t.Errorf("read%s, want%s", got, want)
-		}
+		f.expect(t, want)
 	})
 }
 
@@ -170,11 +166,9 @@ func TestOnlyWhatWasAskedForIsReplayed(t *testing.T) {
 			}
 		}
 		w.carry()
-		if got, want := f.read(t), " past/orders.paid:0#1"; got != want {
-			t.Errorf("read%s, want%s", got, want)
-		}
+		f.expect(t, " past/orders.paid:0#1")
 		w.cut() // which panics if anything was released twice, and not at all
-		w = link(t, a, b)
+		w.again()
 		w.carry()
 		if a.held() != 0 {
 			t.Errorf("%d bytes are not acknowledged", a.held())
@@ -261,13 +255,11 @@ func TestASessionThatEndedAtOneEndIsAskedAnew(t *testing.T) {
 		w.cut()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		w = link(t, a, b)
+		w.again()
 		w.carry()
 		a.publish(2, 2, 8)
 		w.carry()
-		if got, want := f.read(t), " past/a:1#1 a:2#2"; got != want {
-			t.Errorf("read%s, want%s", got, want)
-		}
+		f.expect(t, " past/a:1#1 a:2#2")
 	})
 }
 

@@ -282,7 +282,7 @@ func TestNobodyWaitsForWhatWasGivenUp(t *testing.T) {
 		w.cut()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		w = link(t, a, b)
+		w.again()
 		w.carry()
 		await(t, a, "what the other end may have forgotten to answer", r, "||| 2", 0)
 	})

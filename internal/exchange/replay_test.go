@@ -29,6 +29,14 @@ type follower struct {
 	state mailbox.CatchUp
 }
 
+// expect fails the test unless read returns want.
+func (f *follower) expect(t *testing.T, want string) {
+	t.Helper()
+	if got := f.read(t); got != want {
+		t.Errorf("read%s, want%s", got, want)
+	}
+}
+
 // read returns what waits as words: "past/a:1" was replayed, "a:2" is new.
 func (f *follower) read(t *testing.T) string {
 	t.Helper()
@@ -71,19 +79,13 @@ func TestWhoComesLateGetsTheLast(t *testing.T) {
 		w.carry()
 		a.publish(6, 6, 8)
 		w.carry()
-		if got, want := f.read(t), " past/a:4#4 a:5#5 a:6#6"; got != want {
-			t.Errorf("read%s, want%s", got, want)
-		}
+		f.expect(t, " past/a:4#4 a:5#5 a:6#6")
 		other := b.late("other.>")
 		w.carry()
 		a.publish(7, 7, 8)
 		w.carry()
-		if got := other.read(t); got != "" {
-			t.Errorf("a subscription to something else read%s", got)
-		}
-		if got := f.read(t); got != " a:7#7" {
-			t.Errorf("then read%s", got)
-		}
+		other.expect(t, "")
+		f.expect(t, " a:7#7")
 	})
 }
 
@@ -100,9 +102,7 @@ func TestWhatIsKeptAndNewComesOnce(t *testing.T) {
 		w.send(0) // all three, and b has asked nothing yet
 		a.publish(4, 4, 8)
 		w.carry()
-		if got, want := f.read(t), " a:1#1 a:2#2 a:3#3 a:4#4"; got != want {
-			t.Errorf("read%s, want%s", got, want)
-		}
+		f.expect(t, " a:1#1 a:2#2 a:3#3 a:4#4")
 	})
 }
 
@@ -140,9 +140,7 @@ func TestOfEachKeyTheLastIsKept(t *testing.T) {
 		w := link(t, a, b)
 		f := b.late("a")
 		w.carry()
-		if got, want := f.read(t), " past/a:z3#4 past/a:y4#5 past/a:x5#6"; got != want {
-			t.Errorf("read%s, want%s", got, want)
-		}
+		f.expect(t, " past/a:z3#4 past/a:y4#5 past/a:x5#6")
 	})
 }
 
@@ -159,22 +157,18 @@ func TestWhoComesLaterIsAskedToo(t *testing.T) {
 		w.carry()
 		a.publish(3, 3, 8)
 		w.carry()
-		if got, want := f.read(t), " past/a:1#1 past/a:2#2 a:3#3"; got != want {
-			t.Errorf("read%s, want%s", got, want)
-		}
+		f.expect(t, " past/a:1#1 past/a:2#2 a:3#3")
 		w.cut()
 		a.publish(4, 4, 8)
 		time.Sleep(time.Hour)
 		a.publish(5, 5, 8)
 		synctest.Wait()
-		w = link(t, a, b)
+		w.again()
 		w.carry()
 		a.publish(6, 6, 8)
 		w.carry()
 		// The session that ended says what it lost, and the past makes it good.
-		if got, want := f.read(t), " -2 past/a:4#4 past/a:5#5 a:6#6"; got != want {
-			t.Errorf("read%s, want%s", got, want)
-		}
+		f.expect(t, " -2 past/a:4#4 past/a:5#5 a:6#6")
 	})
 }
 
@@ -208,9 +202,7 @@ func TestWhoGoesIsNotWaitedFor(t *testing.T) {
 		f := b.late("a")
 		a.publish(1, 1, 8)
 		w.send(0)
-		if got := f.read(t); got != "" {
-			t.Errorf("read%s before the answer", got)
-		}
+		f.expect(t, "")
 		b.SetMembers(nil)
 		if got := f.read(t); got != " a:1#1" {
 			t.Errorf("read%s after the member went", got)

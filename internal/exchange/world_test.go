@@ -194,10 +194,15 @@ func pairs(a, b *node) (ab, ba *exchange.Pair) {
 func connect(t testing.TB, a, b *node) *wire {
 	ab, ba := pairs(a, b)
 	w := &wire{t: t, ends: [2]*end{{pair: ab}, {pair: ba}}}
+	w.again()
+	return w
+}
+
+// again gives both nodes a new link in place of one that was cut.
+func (w *wire) again() {
 	for _, e := range w.ends {
 		e.pair.Attach(e)
 	}
-	return w
 }
 
 // link is connect with OPEN carried both ways.
