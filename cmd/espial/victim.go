@@ -38,10 +38,14 @@ type victimLine struct {
 // startVictim starts a node as a child process and returns when it takes links. The child
 // ends with this process, whatever ends this process.
 func startVictim(ctx context.Context, o demoOptions, name string) (*victim, error) {
-	cmd, err := itself(context.WithoutCancel(ctx), // end and kill end it
+	args := []string{
 		"up", "--until-eof", "--json", "--cluster", o.cluster, "--name", name,
-		"--listen", "127.0.0.1:0", "--multicast-group", o.group, "--multicast-interface", o.iface,
-		"--quorum", strconv.Itoa(o.quorum()))
+		"--listen", "127.0.0.1:0", "--multicast-interface", o.iface, "--quorum", strconv.Itoa(o.quorum()),
+	}
+	if o.group != "" {
+		args = append(args, "--multicast-group", o.group)
+	}
+	cmd, err := itself(context.WithoutCancel(ctx), args...) // end and kill end it
 	if err != nil {
 		return nil, err
 	}
