@@ -24,7 +24,7 @@ const (
 	apiFile = "api/espial.txt"
 	// apiNamesMax bounds the exported top-level names of the root package, where
 	// all constants of one type count as one.
-	apiNamesMax = 100
+	apiNamesMax = 120
 )
 
 var update = flag.Bool("update", false, "rewrite "+apiFile+" from the source")
