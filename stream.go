@@ -51,8 +51,8 @@ func (n *Node) Listen(service string) (net.Listener, error) {
 // [ErrNoMember]; [ErrNoLeader]; a [TargetError]; [ErrClosed]; ctx's error; or what the
 // connection failed with. Of several members it is the error of the last. At most 1,024
 // streams to a member that this node dialled may be open.
-func (n *Node) Dial(ctx context.Context, addr string) (net.Conn, error) {
-	nc, err := n.dial(ctx, addr)
+func (n *Node) Dial(ctx context.Context, addr string, opts ...DialOption) (net.Conn, error) {
+	nc, err := n.dial(ctx, addr, newDialing(opts))
 	if err != nil {
 		return nil, streamError("dial", addr, err)
 	}
@@ -80,7 +80,7 @@ func (n *Node) DialContext(ctx context.Context, network, addr string) (net.Conn,
 }
 
 // dial is Dial without the dress of its errors.
-func (n *Node) dial(ctx context.Context, addr string) (net.Conn, error) {
+func (n *Node) dial(ctx context.Context, addr string, _ dialing) (net.Conn, error) {
 	service, peer, ok := strings.Cut(addr, ".")
 	if !ok {
 		return nil, errors.New("a stream is dialled as service.peer")
