@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Looks for the system's tools that the network namespace tests use, and installs
-# missing ones where it may (root, apt). Never fails: those tests skip without
-# them and say so.
+# Looks for what some tests use: the modules of those folders that are modules of their own,
+# and the system's tools for network namespaces, of which it installs missing ones where it
+# may (root, apt). Never fails: those tests skip without them and say so.
 set -euo pipefail
 
 declare -A package=([ip]=iproute2 [nft]=nftables [tcpdump]=tcpdump)
@@ -23,6 +23,9 @@ install() {
   timeout 180 apt-get install -y -qq --no-install-recommends "${want[@]}" </dev/null >/dev/null || true
 }
 
+for folder in examples/fenced examples/health bench; do
+  timeout 120 go -C "$folder" mod download 2>/dev/null || echo "deps: the tests of $folder will be skipped"
+done
 [[ $(uname -s) == Linux ]] || exit 0
 if [[ -n $(missing) && $EUID == 0 ]] && command -v apt-get >/dev/null; then install; fi
 left=$(missing | xargs)
