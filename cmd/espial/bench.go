@@ -29,7 +29,7 @@ type benchOptions struct {
 
 // benchChild is what a receiver process is told.
 type benchChild struct {
-	carrier string // "link", "bare" or "pong"
+	carrier string // "link", "bare", "pong" or "sink"
 	cluster string
 	addr    string
 	nodes   int
@@ -61,12 +61,18 @@ Scenario C calls a method that returns its argument, one call after the other
 and 64 at a time. There the bare carrier is ping-pong: a TLS connection for
 each caller, on which a message comes back before the next one leaves.
 
+Scenario D measures streams: what one carries and what four do, how quickly
+they are opened and closed, 16 at once, and how long events take alone and
+beside a stream that takes all it can. There the bare carrier is a TLS
+connection for each stream, and a bare link beside it for the messages.
+
 Scenario E runs 5 nodes in a process each and measures, as each of the others
 saw it, how long it takes until a new node is met (from the start of its
 process), a killed and a frozen one are suspected and removed, and a killed
 leader is replaced (without a quorum). Of fewer than 100 values the p99 is the
 longest. Splits and heals are not measured: they need hosts of their own.
---size and --duration are for A, B and C, --nodes for B.`,
+--size and --duration are for A to D, --nodes for B. The scenarios C and D may
+be called calls and streams.`,
 		Example: "  espial bench --scenario A --size 128 --runs 3\n" +
 			"  espial bench --peers --histogram",
 		Args: wants(),
@@ -76,12 +82,12 @@ longest. Splits and heals are not measured: they need hosts of their own.
 	}
 	f := c.Flags()
 	f.StringVar(&o.scenario, "scenario", "all", "`SCENARIO` to measure: A (one to one),\n"+
-		"B (one to --nodes), C (calls), E (failures) or all")
+		"B (one to --nodes), C (calls), D (streams), E (failures)\nor all")
 	f.IntVar(&o.size, "size", 128, "`BYTES` of one message, 8 to 1048576")
 	f.IntSliceVar(&o.nodes, "nodes", []int{4, 16}, "how many `NODES` receive in scenario B, 1 to 16;\n"+
 		"one measurement for each number given")
 	f.IntVar(&o.runs, "runs", 3, "measure so many `TIMES`; the median counts")
-	f.DurationVar(&o.duration, "duration", 3*time.Second, "`TIME` of one measurement of A, B or C")
+	f.DurationVar(&o.duration, "duration", 3*time.Second, "`TIME` of one measurement of A, B, C or D")
 	f.BoolVar(&o.peers, "peers", false, "measure NATS as well, with the program espial-bench")
 	f.BoolVar(&o.buckets, "histogram", false, "print how the latencies of A and B are spread, too")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
@@ -99,6 +105,8 @@ func newBenchReceiverCommand() *cobra.Command {
 				return receiveBare(c.Context(), b, os.Stdin, c.OutOrStdout())
 			case "pong":
 				return pong(c.Context(), os.Stdin, c.OutOrStdout())
+			case "sink":
+				return receiveSink(c.Context(), os.Stdin, c.OutOrStdout())
 			}
 			return receiveNodes(c.Context(), b, os.Stdin, c.OutOrStdout())
 		},
@@ -113,14 +121,17 @@ func newBenchReceiverCommand() *cobra.Command {
 
 // wants reports whether a scenario is to be measured.
 func (o benchOptions) wants(scenario string) bool {
-	return o.scenario == "all" || o.scenario == scenario
+	return o.scenario == "all" || o.scenario == scenario || benchWords()[o.scenario] == scenario
 }
+
+// benchWords returns the scenarios that have a name besides their letter.
+func benchWords() map[string]string { return map[string]string{"calls": "C", "streams": "D"} }
 
 // check returns a usage error for a flag out of range.
 func (o benchOptions) check() error {
 	switch {
-	case !slices.Contains([]string{"A", "B", "C", "E", "all"}, o.scenario):
-		return usagef("--scenario: is %q, must be A, B, C, E or all", o.scenario)
+	case !slices.ContainsFunc([]string{"A", "B", "C", "D", "E"}, o.wants):
+		return usagef("--scenario: is %q, must be A, B, C, D, E or all", o.scenario)
 	case o.size < gauge.StampMin || o.size > 1<<20:
 		return usagef("--size: is %d, must be %d to %d", o.size, gauge.StampMin, 1<<20)
 	case len(o.nodes) == 0 || slices.Min(o.nodes) < 1 || slices.Max(o.nodes) > 16:
@@ -138,7 +149,7 @@ func (o benchOptions) check() error {
 // checkPeers is check for what --peers rules out.
 func (o benchOptions) checkPeers() error {
 	switch {
-	case o.scenario == "C" || o.scenario == "E":
+	case o.scenario != "all" && !o.wants("A") && !o.wants("B"):
 		return usagef("--peers: is for the scenarios A and B")
 	case slices.Min(o.nodes) < 2: //nolint:mnd // one receiver is scenario A
 		return usagef("--nodes: is %v, must be numbers from 2 to 16 with --peers", o.nodes)
@@ -161,6 +172,10 @@ func bench(ctx context.Context, o benchOptions, out, errs io.Writer) error {
 	if err == nil && o.wants("C") {
 		o.gap(out)
 		err = benchCalls(ctx, o, out)
+	}
+	if err == nil && o.wants("D") {
+		o.gap(out)
+		err = benchStreams(ctx, o, out)
 	}
 	if err != nil || !o.wants("E") {
 		return err

@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,133 +16,148 @@ import (
 // benchMethod is what the benchmark calls: it returns its argument.
 const benchMethod = "bench.echo"
 
-// callers are how many calls scenario C has under way at a time.
-var callers = [...]int{1, 64} //nolint:gochecknoglobals // a constant
-
-// callResult is one line of scenario C.
-type callResult struct {
-	Scenario  string  `json:"scenario"`
-	Carrier   string  `json:"carrier"`
-	Size      int     `json:"size"`
-	Nodes     int     `json:"nodes"`
-	Callers   int     `json:"callers"`
-	Runs      int     `json:"runs"`
-	Rate      float64 `json:"rate_per_s"`
-	OfBare    float64 `json:"of_bare,omitempty"` // this rate divided by that of bare ping-pong
-	P50       float64 `json:"p50_us"`
-	P50OfBare float64 `json:"p50_of_bare,omitempty"` // likewise
-	P99       float64 `json:"p99_us"`
-	CPU       float64 `json:"cpu_ns_per_msg"`
-	Allocs    float64 `json:"allocs_per_msg"`
+// callLine is one carrier of scenario C, with so many callers and a callee.
+type callLine struct {
+	carrier string
+	child   *gauge.Child // the callee
+	all     []gauge.Caller
+	done    func() error
+	runs    []gauge.CallRun
 }
-
-// caller makes one call and returns when its answer came. One goroutine uses it.
-type caller func(payload []byte) error
 
 // benchCalls measures and prints scenario C.
 func benchCalls(ctx context.Context, o benchOptions, out io.Writer) error {
-	var results []callResult
-	for _, count := range callers {
-		pair := make([]callResult, 0, 2)
-		for _, carrier := range []string{"bare", "link"} {
-			r, err := benchCaller(ctx, o, carrier, count)
-			if err != nil {
-				return err
-			}
-			if len(pair) > 0 && pair[0].Rate > 0 && pair[0].P50 > 0 {
-				r.OfBare, r.P50OfBare = r.Rate/pair[0].Rate, r.P50/pair[0].P50
-			}
-			pair = append(pair, r)
-			if !o.json {
-				continue
-			}
-			if err := json.NewEncoder(out).Encode(r); err != nil {
-				return err
-			}
+	var rows []gauge.CallRow
+	for _, count := range gauge.Callers() {
+		some, err := benchCallers(ctx, o, count)
+		if err != nil {
+			return fmt.Errorf("scenario C: %w", err)
 		}
-		results = append(results, pair...)
+		rows = append(rows, some...)
 	}
-	if o.json {
-		return nil
-	}
-	return gauge.Print(out, results, false, callCells)
+	return gauge.Print(out, rows, o.json, gauge.CallRow.Cells)
 }
 
-// benchCaller measures one carrier with so many calls at a time.
-func benchCaller(ctx context.Context, o benchOptions, carrier string, count int) (r callResult, err error) {
+// benchCallers measures both carriers in turn, so that they share the moments of the machine,
+// with so many calls at a time.
+func benchCallers(ctx context.Context, o benchOptions, count int) (rows []gauge.CallRow, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	c, all, done, err := openCallers(ctx, carrier, count)
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, done(), c.End()) }()
-	r = callResult{Scenario: "C", Carrier: carrier, Size: o.size, Nodes: 2, Callers: count, Runs: o.runs}
-	var rates, p50s, p99s, cpus, allocs []float64
-	for range o.runs {
-		s, took, err := callRate(c, all, o)
-		if err != nil {
-			return r, err
+	var lines []*callLine
+	defer func() {
+		for _, l := range lines {
+			err = errors.Join(err, l.done(), l.child.End())
 		}
-		rates, cpus, allocs = append(rates, s.Rate), append(cpus, s.CPU), append(allocs, s.Allocs)
-		p50s, p99s = append(p50s, gauge.Micros(took, 0.5)), append(p99s, gauge.Micros(took, 0.99))
+	}()
+	for _, open := range []func(context.Context, int) (*callLine, error){openPing, openCalls} {
+		l, err := open(ctx, count)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, l)
 	}
-	r.Rate, r.P50, r.P99 = median(rates), median(p50s), median(p99s)
-	r.CPU, r.Allocs = median(cpus), median(allocs)
-	return r, nil
+	for range o.runs {
+		for _, l := range lines {
+			if err := l.run(o); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for i, l := range lines {
+		r := gauge.CallRow{Carrier: l.carrier, Size: o.size, Callers: count}
+		if r.Sum(l.runs, nil); i > 0 {
+			r.Sum(l.runs, lines[0].runs)
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
 }
 
-// openCallers starts a callee, and callers that it serves.
-func openCallers(
-	ctx context.Context, carrier string, count int,
-) (c *gauge.Child, all []caller, done func() error, err error) {
-	if carrier == "bare" {
-		return openPing(ctx, count)
-	}
-	n, c, err := openNode(ctx, benchChild{carrier: carrier, nodes: 1})
+// openCalls starts a callee, and callers that share the link with it.
+func openCalls(ctx context.Context, count int) (*callLine, error) {
+	n, c, err := openNode(ctx, benchChild{carrier: "link", nodes: 1})
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
-	to := espial.Others()
-	for p := range n.Peers() {
-		to = espial.Only(p.ID)
-	}
+	to := other(n)
 	call := func(payload []byte) error {
 		_, err := n.Call(ctx, benchMethod, to, payload)
 		return err
 	}
-	return c, slices.Repeat([]caller{call}, count), n.Close, nil
+	return &callLine{
+		carrier: "link", child: c, all: slices.Repeat([]gauge.Caller{call}, count), done: n.Close,
+	}, nil
 }
 
 // openPing starts a process that returns what it gets, and connects to it so many times.
-func openPing(
-	ctx context.Context, count int,
-) (c *gauge.Child, all []caller, done func() error, err error) {
-	c, err = startReceiver(ctx, benchChild{carrier: "pong"})
+func openPing(ctx context.Context, count int) (*callLine, error) {
+	c, err := startReceiver(ctx, benchChild{carrier: "pong"})
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	var addrs []string
 	if err := c.Hear(&addrs); err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
-	var links []io.Closer
+	var pings []*gauge.Ping
+	l := &callLine{carrier: "bare", child: c, done: func() error {
+		var err error
+		for _, p := range pings {
+			err = errors.Join(err, p.Close())
+		}
+		return err
+	}}
 	for _, addr := range slices.Repeat(addrs, count) {
 		p, err := gauge.DialPing(ctx, addr)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, err
 		}
-		links = append(links, p)
-		all = append(all, p.Call)
+		pings, l.all = append(pings, p), append(l.all, p.Call)
 	}
-	done = func() error {
-		var err error
-		for _, l := range links {
-			err = errors.Join(err, l.Close())
-		}
+	return l, nil
+}
+
+// run calls as quickly as answers come.
+func (l *callLine) run(o benchOptions) error {
+	r, err := measure(l.child, func() (gauge.Report, error) {
+		return gauge.Load{Size: o.size, For: o.duration}.Call(l.all)
+	})
+	if err != nil {
 		return err
 	}
-	return c, all, done, nil
+	l.runs = append(l.runs, r.CallRun())
+	return nil
+}
+
+// measure returns what work reports, with what it cost both processes.
+func measure(c *gauge.Child, work func() (gauge.Report, error)) (r gauge.Report, err error) {
+	if err := c.Ask(orderCount, &gauge.Report{}); err != nil {
+		return r, err
+	}
+	var own gauge.Meter
+	own.Begin(false)
+	if r, err = work(); err != nil {
+		return r, err
+	}
+	r.Add(own.Report())
+	var theirs gauge.Report
+	if err := c.Ask(orderReport, &theirs); err != nil {
+		return r, err
+	}
+	r.Add(theirs)
+	if r.Empty() {
+		return r, errors.New("bench: nothing arrived")
+	}
+	return r, nil
+}
+
+// other returns the target that is the only other member.
+func other(n *espial.Node) espial.Target {
+	to := espial.Others()
+	for p := range n.Peers() {
+		to = espial.Only(p.ID)
+	}
+	return to
 }
 
 // pong returns what comes on every connection until in ends.
@@ -159,63 +171,4 @@ func pong(ctx context.Context, in io.Reader, out io.Writer) error {
 		return err
 	}
 	return obey(in, out, []string{addr}, &gauge.Meter{})
-}
-
-// callRate calls as quickly as answers come, and returns how long the calls took.
-func callRate(
-	c *gauge.Child, all []caller, o benchOptions,
-) (s gauge.Sample, took []time.Duration, err error) {
-	if err := c.Ask(orderCount, &gauge.Report{}); err != nil {
-		return s, nil, err
-	}
-	times, errs := make([][]time.Duration, len(all)), make([]error, len(all))
-	var own gauge.Meter
-	own.Begin(false)
-	began := time.Now()
-	var wg sync.WaitGroup
-	for i, call := range all {
-		wg.Go(func() {
-			payload := make([]byte, o.size)
-			for at := began; at.Sub(began) < o.duration && errs[i] == nil; {
-				errs[i] = call(payload)
-				now := time.Now()
-				times[i] = append(times[i], now.Sub(at))
-				at = now
-			}
-		})
-	}
-	wg.Wait()
-	r := own.Report()
-	r.Elapsed = time.Since(began)
-	var callee gauge.Report
-	if err := errors.Join(errors.Join(errs...), c.Ask(orderReport, &callee)); err != nil {
-		return s, nil, err
-	}
-	r.Add(callee)
-	took = slices.Concat(times...)
-	r.Count = uint64(len(took))
-	return r.Sample(r.Count), took, nil
-}
-
-// callCells returns a row of scenario C, for people.
-func callCells(r callResult) []gauge.Cell {
-	share := func(f float64) string {
-		if f == 0 {
-			return ""
-		}
-		return fmt.Sprintf("%.2f", f)
-	}
-	return []gauge.Cell{
-		{"scenario", r.Scenario},
-		{"carrier", r.Carrier},
-		{"callers", fmt.Sprint(r.Callers)},
-		{"size", fmt.Sprint(r.Size)},
-		{"calls/s", thousands(r.Rate)},
-		{"of bare", share(r.OfBare)},
-		{"p50 µs", fmt.Sprintf("%.0f", r.P50)},
-		{"of bare", share(r.P50OfBare)},
-		{"p99 µs", fmt.Sprintf("%.0f", r.P99)},
-		{"CPU ns/call", fmt.Sprintf("%.0f", r.CPU)},
-		{"allocs/call", fmt.Sprintf("%.1f", r.Allocs)},
-	}
 }

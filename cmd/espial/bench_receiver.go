@@ -43,6 +43,8 @@ func receiveNodes(ctx context.Context, b benchChild, in io.Reader, out io.Writer
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m := gauge.NewMeter(b.nodes)
+	var g errgroup.Group
+	defer g.Wait() //nolint:errcheck // the parent sees what is missing
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for i, t := range m.Tallies {
@@ -57,6 +59,11 @@ func receiveNodes(ctx context.Context, b benchChild, in io.Reader, out io.Writer
 		if _, err := n.Serve(benchMethod, echo); err != nil {
 			return err
 		}
+		ln, err := n.Listen(benchService)
+		if err != nil {
+			return err
+		}
+		wg.Go(func() { drain(&g, ln, t) })
 		events := n.Subscribe(ctx, benchTopic, espial.WithPolicy(espial.Block), espial.ReuseData())
 		wg.Go(func() { receive(events, t) })
 		// Members meet everybody, so the last one that starts waits for all.

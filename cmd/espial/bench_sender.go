@@ -97,9 +97,7 @@ func openLink(
 	}
 	target := espial.Others()
 	if b.nodes == 1 {
-		for p := range n.Peers() {
-			target = espial.Only(p.ID)
-		}
+		target = other(n)
 	}
 	send = func(payload []byte) error { return n.Publish(ctx, benchTopic, payload, target) }
 	return c, send, n.Close, nil
@@ -117,17 +115,22 @@ func openBare(
 	if err := c.Hear(&addrs); err != nil {
 		return nil, nil, nil, err
 	}
-	var g errgroup.Group
-	bare, err := gauge.DialBare(ctx, &g, addrs)
+	bare, done, err := dialBare(ctx, addrs)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	done = func() error {
+	return c, bare.Send, done, nil
+}
+
+// dialBare connects bare links; done ends them.
+func dialBare(ctx context.Context, addrs []string) (bare *gauge.Bare, done func() error, err error) {
+	var g errgroup.Group
+	bare, err = gauge.DialBare(ctx, &g, addrs)
+	return bare, func() error {
 		bare.Close()
 		_ = g.Wait() // the receiver sees what is missing
 		return nil
-	}
-	return c, bare.Send, done, nil
+	}, err
 }
 
 // throughput sends as quickly as the receivers take it.

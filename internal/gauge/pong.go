@@ -20,29 +20,7 @@ type Ping struct {
 // Pong listens on loopback and returns what comes on every connection, to where it came from.
 // What it starts belongs to g; the listener ends with ctx, a connection when its [Ping] does.
 func Pong(ctx context.Context, g *errgroup.Group) (addr string, err error) {
-	config, err := TLS()
-	if err != nil {
-		return "", err
-	}
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
-	g.Go(func() error {
-		defer stop()
-		for {
-			c, err := ln.Accept()
-			if err != nil && ctx.Err() != nil {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			g.Go(func() error { return returnAll(tls.Server(c, config)) })
-		}
-	})
-	return ln.Addr().String(), nil
+	return listen(ctx, g, returnAll)
 }
 
 // returnAll returns what comes until the connection ends.

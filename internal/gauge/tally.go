@@ -8,11 +8,13 @@ import (
 	"time"
 )
 
-// Tally is what one receiver counts. One goroutine at a time adds to it.
+// Tally is what one receiver counts. One goroutine at a time adds messages to it, and any number
+// the bytes of streams.
 type Tally struct {
 	count, lost atomic.Uint64
 	first, last atomic.Int64 // when messages came, in ns of Unix
 	timed       atomic.Bool  // messages begin with the time at which they were sent
+	streams     atomic.Int64 // that are being drained
 
 	mu        sync.Mutex // guards what follows
 	latencies []time.Duration
@@ -33,6 +35,17 @@ func (t *Tally) Add(payload []byte) {
 		defer t.mu.Unlock()
 		t.latencies = append(t.latencies, time.Duration(now-int64(binary.BigEndian.Uint64(payload))))
 	}
+}
+
+// addBytes counts bytes of a stream, but not while messages are timed, which count alone then.
+func (t *Tally) addBytes(n int) {
+	if n == 0 || t.timed.Load() {
+		return
+	}
+	now := time.Now().UnixNano()
+	t.first.CompareAndSwap(0, now)
+	t.last.Store(now)
+	t.count.Add(uint64(n))
 }
 
 // Lose counts messages of which it is known that they do not come.
@@ -85,6 +98,7 @@ func (m *Meter) Report() Report {
 		t.mu.Unlock()
 		r.Count += t.count.Load()
 		r.Lost += t.lost.Load()
+		r.Streams += t.streams.Load()
 		r.Elapsed = max(r.Elapsed, time.Duration(t.last.Load()-t.first.Load()))
 	}
 	return r
@@ -94,6 +108,7 @@ func (m *Meter) Report() Report {
 type Report struct {
 	Count     uint64          `json:"count,omitempty"`
 	Lost      uint64          `json:"lost,omitempty"`
+	Streams   int64           `json:"streams,omitempty"` // that have not ended
 	Elapsed   time.Duration   `json:"elapsed,omitempty"` // between the first message and the last
 	CPU       time.Duration   `json:"cpu"`
 	Mallocs   uint64          `json:"mallocs"`
@@ -104,6 +119,7 @@ type Report struct {
 func (r *Report) Add(other Report) {
 	r.Count += other.Count
 	r.Lost += other.Lost
+	r.Streams += other.Streams
 	r.Elapsed = max(r.Elapsed, other.Elapsed)
 	r.CPU += other.CPU
 	r.Mallocs += other.Mallocs
