@@ -117,6 +117,13 @@ type Config struct {
 	// caller will decode.
 	WrapCall, WrapServe []func(next Handler) Handler
 
+	// Wrap wraps every stream that this node dials or accepts, to count, slow down, compress or
+	// refuse it, by functions that return what is to be used in place of nc; an error resets the
+	// stream. The first one is nearest the network: what it returns is the next one's nc. They
+	// may read and write, so that those of the two ends talk to each other first. Those of one
+	// stream have 5 s; a panic or more time resets it. What wraps nc should have its CloseWrite.
+	Wrap []func(nc net.Conn, s StreamInfo) (net.Conn, error)
+
 	// Control opens the control socket by which the espial command reaches this
 	// node: a Unix socket of mode 0600 in $XDG_RUNTIME_DIR/espial or, where that is not
 	// possible, in espial-UID in the folder for temporary files. The command looks into
@@ -163,6 +170,7 @@ func (c Config) withDefaults(hostname string) (Config, error) {
 	c.Metadata = maps.Clone(c.Metadata)
 	c.Codecs = slices.Clone(c.Codecs)
 	c.WrapCall, c.WrapServe = slices.Clone(c.WrapCall), slices.Clone(c.WrapServe)
+	c.Wrap = slices.Clone(c.Wrap)
 	if c.Name == "" {
 		c.Name = glob.HostName(hostname)
 	}
@@ -230,6 +238,11 @@ func (c Config) check() error {
 	}
 	if err := checkCodecs(c.Codecs); err != nil {
 		return err
+	}
+	for _, f := range c.Wrap {
+		if f == nil {
+			return outOfRange("Wrap", "has a function that is nil")
+		}
 	}
 	return checkMetadata(c.Metadata)
 }

@@ -56,6 +56,7 @@ func TestStartRefusesBadConfig(t *testing.T) {
 	}{
 		{"no cluster", espial.Config{}, "Cluster", "required"},
 		{"cluster with a dot", espial.Config{Cluster: "a.b"}, "Cluster", "a.b"},
+		{"a wrapper that is nil", espial.Config{Cluster: "a", Wrap: []wrapper{nil}}, "Wrap", "nil"},
 		{"name with a control character", espial.Config{Cluster: "a", Name: "x\x1b[2J"}, "Name", `\x1b`},
 		{"name of 64 characters", espial.Config{Cluster: "a", Name: strings.Repeat("x", 64)}, "Name", "63"},
 		{"listen without a port", espial.Config{Cluster: "a", Listen: "10.0.0.1"}, "Listen", "0.0.0.0:0"},

@@ -151,7 +151,7 @@ func (n *Node) assemble(key *ident.Key, ln net.Listener, host string, sys env) e
 		RemoveAfter: c.RemoveAfter, MinPeers: c.MinPeers, MaxPeers: c.MaxPeers, EventMax: c.EventMax,
 		Listener: ln,
 		Addrs:    addrs, Readdress: advertised, Dial: sys.dial,
-		Beacons: beacons, Judge: judge(c.Admit), Mode: c.Election.m, Awake: sys.awake,
+		Beacons: beacons, Judge: judge(c.Admit), Wrap: n.wrapping(), Mode: c.Election.m, Awake: sys.awake,
 		Listening: listening(), Logger: c.Logger,
 	}
 	if n.store != nil {

@@ -48,9 +48,9 @@ func (n *Node) Listen(service string) (net.Listener, error) {
 // Dial returns when the listener's backlog has the stream, which takes a round trip. It
 // returns a [net.OpError] that wraps [ErrNoService], at once, where the member does not
 // listen; [syscall.ECONNRESET] where it refuses, for one because the backlog is full;
-// [ErrNoMember]; [ErrNoLeader]; a [TargetError]; [ErrClosed]; ctx's error; or what the
-// connection failed with. Of several members it is the error of the last. At most 1,024
-// streams to a member that this node dialled may be open.
+// [ErrNoMember]; [ErrNoLeader]; a [TargetError]; [ErrClosed]; ctx's error; what a function of
+// [Config.Wrap] returned; or what the connection failed with. Of several members it is the
+// error of the last. At most 1,024 streams to a member that this node dialled may be open.
 func (n *Node) Dial(ctx context.Context, addr string, opts ...DialOption) (net.Conn, error) {
 	nc, err := n.dial(ctx, addr, newDialing(opts))
 	if err != nil {
@@ -97,9 +97,9 @@ func (n *Node) dial(ctx context.Context, addr string, _ dialing) (net.Conn, erro
 		return nil, err
 	}
 	for _, id := range ids {
-		var st *mux.Stream
-		if st, err = n.eng.OpenStream(ctx, id, service); err == nil {
-			return st, nil
+		var nc net.Conn
+		if nc, err = n.eng.DialStream(ctx, id, service); err == nil {
+			return nc, nil
 		}
 		err = n.refusal(err)
 		if ctx.Err() != nil {

@@ -233,6 +233,7 @@ func (e *Engine) Status() Status {
 	s.Queues["streams"], s.Queues["stream_connections"] = e.streams.figures()
 	s.Queues["links_on_demand"] = onDemand
 	s.Dropped["stream_connections"] = e.streams.refused.Load()
+	s.Dropped["unwrapped_streams"] = e.streams.unwrapped.Load()
 	s.Queues["inputs"] = uint64(len(e.inputs))
 	s.Dropped["inputs"] = e.dropped.inputs.Load()
 	s.Dropped["breaches"] = e.dropped.breaches.Load()

@@ -32,6 +32,7 @@ import (
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/link"
+	"github.com/espial-go/espial/internal/mux"
 	"github.com/espial-go/espial/internal/packet"
 )
 
@@ -77,6 +78,10 @@ type Config struct {
 	// Judge is the user's filter; nil admits everybody. It runs on a goroutine of its
 	// own, has a deadline, and may panic.
 	Judge func(ctx context.Context, v admission.Verified, c admission.Claimed) error
+
+	// Wrap gives a stream to the user's wrappers; nil for none. What it returns is as for
+	// [mux.Config].
+	Wrap func(st *mux.Stream, s StreamInfo) (net.Conn, error)
 
 	// RotateRecords is how many records a link sends before it is replaced. Default
 	// 2^24; tests lower it.

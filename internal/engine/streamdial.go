@@ -107,6 +107,7 @@ func (e *Engine) carrier(key streamKey, nc net.Conn, dialed bool) (*carrier, err
 	if dialed {
 		c.IdleMax = streamIdleMax
 	}
+	e.wrapStreams(&c, key.id)
 	s, err := mux.New(nc, c)
 	if err != nil {
 		return nil, errors.Join(err, nc.Close())

@@ -42,9 +42,10 @@ const (
 // streams are the services of a node, and its connections for streams. They stand beside
 // the owner: it tells them what the members are, and no byte of a stream passes it.
 type streams struct {
-	services mux.Services
-	poke     chan struct{} // holds a token when there is something to dial
-	refused  atomic.Uint64 // connections that others dialled
+	services  mux.Services
+	poke      chan struct{} // holds a token when there is something to dial
+	refused   atomic.Uint64 // connections that others dialled
+	unwrapped atomic.Uint64 // streams that wrappers failed
 
 	mu      sync.Mutex    // guards what follows
 	links   chan struct{} // closed when there may be another link

@@ -19,6 +19,7 @@ const (
 	classLink
 	classAddrs
 	classStreams
+	classWrap
 	classes // how many there are
 )
 

@@ -25,6 +25,7 @@ const (
 	CodeTimeout               // the other end took too long
 	CodeCanceled              // who opened the stream gave up
 	CodeLeave                 // the node leaves, or its session ended
+	CodeWrap                  // a wrapper failed
 
 	// CodeLost says that the connection broke. It is never sent.
 	CodeLost Code = 1<<32 - 1
@@ -51,6 +52,8 @@ func (c Code) String() string {
 		return "given up"
 	case CodeLeave:
 		return "the node left"
+	case CodeWrap:
+		return "a wrapper failed"
 	case CodeLost:
 		return "connection lost"
 	default:

@@ -3,6 +3,7 @@ package mux
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -10,9 +11,11 @@ import (
 // one node may open.
 const backlogMax = 512
 
-// Services are the listeners of a node, by service. All its sessions share them. The
-// zero value is ready.
+// Services are the listeners of a node, by service. All its sessions share them.
+// The zero value is ready.
 type Services struct {
+	late atomic.Int64 // calls of wrappers that took too long and are not back
+
 	mu        sync.Mutex // guards what follows
 	listeners map[string]*Listener
 	closed    bool
@@ -34,7 +37,7 @@ func (v *Services) Listen(node, service string) (*Listener, error) {
 	}
 	l := &Listener{
 		services: v, addr: addr,
-		backlog: make(chan *Stream, backlogMax), done: make(chan struct{}),
+		backlog: make(chan accepted, backlogMax), done: make(chan struct{}),
 	}
 	v.listeners[service] = l
 	return l, nil
@@ -72,7 +75,7 @@ func (v *Services) forget(l *Listener) {
 type Listener struct {
 	services *Services
 	addr     Addr
-	backlog  chan *Stream
+	backlog  chan accepted
 	done     chan struct{} // closed by Close
 
 	mu     sync.Mutex // guards what follows
@@ -83,13 +86,25 @@ type Listener struct {
 // Addr returns the service and the node.
 func (l *Listener) Addr() net.Addr { return l.addr }
 
+// accepted is a stream that waits for Accept, and what its wrappers made of it.
+type accepted struct {
+	st *Stream
+	nc net.Conn
+}
+
+// drop resets a stream that nobody will accept.
+func (a accepted) drop() {
+	a.st.Reset(CodeNoService)
+	_ = a.nc.Close() // the stream below was reset
+}
+
 // Accept waits for the next stream. After Close it returns an error that wraps
 // [net.ErrClosed].
 func (l *Listener) Accept() (net.Conn, error) {
 	select {
-	case st := <-l.backlog:
+	case a := <-l.backlog:
 		l.release()
-		return st, nil
+		return a.nc, nil
 	case <-l.done:
 		return nil, opError("accept", nil, l.addr, net.ErrClosed)
 	}
@@ -118,8 +133,8 @@ func (l *Listener) shut() bool {
 	l.mu.Unlock()
 	for {
 		select {
-		case st := <-l.backlog:
-			st.Reset(CodeNoService)
+		case a := <-l.backlog:
+			a.drop()
 		default:
 			return true
 		}
@@ -149,12 +164,12 @@ func (l *Listener) release() {
 
 // push puts a stream in its reserved place. It returns false if the listener was closed
 // meanwhile.
-func (l *Listener) push(st *Stream) bool {
+func (l *Listener) push(a accepted) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return false
 	}
-	l.backlog <- st // has room: the place was reserved
+	l.backlog <- a // has room: the place was reserved
 	return true
 }

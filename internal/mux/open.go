@@ -126,15 +126,15 @@ func refused(err error) error {
 }
 
 // serve takes a stream that the other end opened.
-func (s *Session) serve(ys *yamux.Stream) {
-	c, ok := s.admit(ys)
+func (s *Session) serve(ctx context.Context, ys *yamux.Stream) {
+	c, ok := s.admit(ctx, ys)
 	if !ok {
 		_ = ys.ResetWithError(uint32(c)) // never fails
 	}
 }
 
 // admit gives a stream to the listener of its service, or says why not.
-func (s *Session) admit(ys *yamux.Stream) (Code, bool) {
+func (s *Session) admit(ctx context.Context, ys *yamux.Stream) (Code, bool) {
 	switch err := s.enter(false); {
 	case errors.Is(err, ErrFull):
 		return CodeFull, false
@@ -163,8 +163,13 @@ func (s *Session) admit(ys *yamux.Stream) (Code, bool) {
 		s.remove(st)
 		return CodeLost, false
 	}
-	if !l.push(st) {
-		st.Reset(CodeNoService)
+	nc, err := st.Wrap(context.WithoutCancel(ctx)) // the end of the session ends it
+	if err != nil {
+		l.release()
+		return CodeNone, true // it was reset, and the reason told
+	}
+	if a := (accepted{st, nc}); !l.push(a) {
+		a.drop()
 	}
 	return CodeNone, true
 }

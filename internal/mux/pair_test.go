@@ -49,12 +49,24 @@ func connections(t testing.TB, n *memnet.Network) (dialed, accepted net.Conn) {
 // join runs a session between two connections.
 func join(t *testing.T, dialed, accepted net.Conn, idleMax time.Duration) *pair {
 	t.Helper()
-	p := &pair{T: t, atA: &mux.Services{}, atB: &mux.Services{}, connA: dialed, connB: accepted}
-	var errA, errB error
-	p.a, errA = mux.New(dialed, mux.Config{
-		Dialed: true, Services: p.atA, Local: "node-a", Remote: "node-b", IdleMax: idleMax,
+	return joinWith(t, dialed, accepted, func(c *mux.Config) {
+		if c.Dialed {
+			c.IdleMax = idleMax
+		}
 	})
-	p.b, errB = mux.New(accepted, mux.Config{Services: p.atB, Local: "node-b", Remote: "node-a"})
+}
+
+// joinWith is join with settings that edit makes at each end.
+func joinWith(t *testing.T, dialed, accepted net.Conn, edit func(*mux.Config)) *pair {
+	t.Helper()
+	p := &pair{T: t, atA: &mux.Services{}, atB: &mux.Services{}, connA: dialed, connB: accepted}
+	confA := mux.Config{Dialed: true, Services: p.atA, Local: "node-a", Remote: "node-b"}
+	confB := mux.Config{Services: p.atB, Local: "node-b", Remote: "node-a"}
+	edit(&confA)
+	edit(&confB)
+	var errA, errB error
+	p.a, errA = mux.New(dialed, confA)
+	p.b, errB = mux.New(accepted, confB)
 	if errA != nil || errB != nil {
 		t.Fatalf("New = %v and %v", errA, errB)
 	}

@@ -59,6 +59,14 @@ type Config struct {
 	// Local and Remote are the IDs of the nodes, for the addresses of streams.
 	Local, Remote string
 
+	// Wrap gives a stream to wrappers; nil for none. It returns what is to be used in place of
+	// the stream, or an error, and with that what is to be closed, if anything. It does not
+	// panic. [Stream.Wrap] calls it, for each stream that the other end opened as well.
+	Wrap func(st *Stream) (net.Conn, error)
+
+	// Unwrapped is told of a stream that was reset because Wrap failed. May be nil.
+	Unwrapped func(st *Stream, err error)
+
 	// IdleMax is the time without a stream after which the session ends. 0 is never.
 	IdleMax time.Duration
 }
@@ -114,7 +122,7 @@ func (s *Session) Run(ctx context.Context) {
 		if err != nil {
 			break
 		}
-		s.start(func() { s.serve(ys) })
+		s.start(func() { s.serve(ctx, ys) })
 	}
 	s.mu.Lock()
 	s.closing, s.over = true, true

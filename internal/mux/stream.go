@@ -56,6 +56,17 @@ func (st *Stream) LocalAddr() net.Addr { return st.local }
 // this end opened the stream.
 func (st *Stream) RemoteAddr() net.Addr { return st.remote }
 
+// Service returns what the stream was opened for.
+func (st *Stream) Service() string {
+	if st.opens {
+		return st.remote.Service
+	}
+	return st.local.Service
+}
+
+// Dialed reports whether this end opened the stream.
+func (st *Stream) Dialed() bool { return st.opens }
+
 // Read returns bytes that have arrived, or waits for some.
 func (st *Stream) Read(b []byte) (n int, err error) {
 	if err = st.begin(st.reading); err == nil {
