@@ -213,15 +213,16 @@ func (n *Node) tooLarge() *control.Error {
 // is told: unlike a reader in the program, it must not make a sender wait.
 func (c controller) sub(ctx context.Context, args json.RawMessage, send func(any) error) error {
 	var a struct {
-		Pattern string `json:"pattern"`
-		Count   int    `json:"count"`
-		Group   string `json:"group"`
-		Replay  bool   `json:"replay"`
+		Pattern string   `json:"pattern"`
+		Except  []string `json:"except"`
+		Count   int      `json:"count"`
+		Group   string   `json:"group"`
+		Replay  bool     `json:"replay"`
 	}
 	if err := json.Unmarshal(args, &a); err != nil {
 		return badArgs("sub needs a pattern", err)
 	}
-	opts := []SubscribeOption{WithPolicy(DropOldest)}
+	opts := []SubscribeOption{WithPolicy(DropOldest), Except(a.Except...)}
 	if a.Group != "" {
 		opts = append(opts, Group(a.Group))
 	}

@@ -3,9 +3,12 @@ package espial
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
+	"strings"
 
 	"github.com/espial-go/espial/internal/core"
+	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/glob"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/mailbox"
@@ -37,6 +40,7 @@ type subscription struct {
 	direct   bool
 	from     *Target // nil for everybody
 	group    *string // nil for none
+	except   []string
 	replay   bool
 }
 
@@ -68,6 +72,16 @@ func From(t Target) SubscribeOption {
 // DirectOnly limits the subscription to events that were not broadcast.
 func DirectOnly() SubscribeOption {
 	return func(s *subscription) { s.direct = true }
+}
+
+// Except leaves out the topics that match one of the patterns, however their events come: with
+// orders.> and Except("*.secret", "orders.eu.>") an event on orders.secret is for this
+// subscription as if it had never been published, and is given to another one of its [Group]. The
+// patterns have 1,024 bytes at most, together. Of what is lost a node knows no topics, so that a
+// [LaggedError] may count what would have been left out. A malformed pattern is yielded once as
+// a [TopicError].
+func Except(patterns ...string) SubscribeOption {
+	return func(s *subscription) { s.except = append(s.except, patterns...) }
 }
 
 // Group makes the subscription one of the group called name, one DNS label: of the events
@@ -129,7 +143,19 @@ func (n *Node) queue(pattern string, s subscription) (*mailbox.Queue, error) {
 	if glob.Reserved(pattern) {
 		return nil, &TopicError{Topic: pattern, Reason: reservedReason}
 	}
-	o := mailbox.Options{MessagesMax: s.queueMax, Policy: policy(s.policy), DirectOnly: s.direct}
+	for _, p := range s.except {
+		if err := glob.CheckPattern(p); err != nil {
+			return nil, topicError(p, err)
+		}
+	}
+	o := mailbox.Options{
+		MessagesMax: s.queueMax, Policy: policy(s.policy), DirectOnly: s.direct,
+		Except: strings.Join(s.except, " "),
+	}
+	if len(o.Except) > frame.ExceptMax {
+		reason := fmt.Sprintf("has exceptions of %d bytes, at most %d", len(o.Except), frame.ExceptMax)
+		return nil, &TopicError{Topic: pattern, Reason: reason}
+	}
 	if s.from != nil {
 		if err := s.from.check(); err != nil {
 			return nil, err

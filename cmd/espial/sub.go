@@ -33,6 +33,7 @@ given, join the cluster for the moment. A line with the topic "lagged" and a
 count stands in the place of events that were lost because this reader is too
 slow.`,
 		Example: "  espial sub 'orders.>' --count 1 --json\n" +
+			"  espial sub '>' --except '*.secret'\n" +
 			"  espial sub jobs.resize --queue workers",
 		Args: wants("PATTERN"),
 	}
@@ -41,6 +42,8 @@ slow.`,
 	cmd.Flags().StringVar(&s.queue, "queue", "",
 		"share the events with the other subscriptions of the `GROUP`:\n"+
 			"one of them in the cluster gets each, in turn")
+	cmd.Flags().StringSliceVar(&s.except, "except", nil,
+		"leave out topics that match the `PATTERN,…`; repeatable")
 	cmd.Flags().BoolVar(&s.replay, "replay", false, "begin with what the members keep of these topics")
 	cmd.Flags().IntVar(&s.count, "count", 0, "end after this many `EVENTS` (default 0, no end)")
 	q.check = func([]string) error {
@@ -78,6 +81,7 @@ func unlessInterrupted(ctx context.Context, err error) error {
 // subscriber prints events.
 type subscriber struct {
 	pattern string
+	except  []string
 	queue   string // the group, "" for none
 	replay  bool
 	count   int // events still to come, 0 for no end
@@ -87,7 +91,9 @@ type subscriber struct {
 
 // follow prints the events that a running node collects.
 func (s *subscriber) follow(ctx context.Context, n *control.Node) error {
-	args := map[string]any{"pattern": s.pattern, "count": s.count, "group": s.queue, "replay": s.replay}
+	args := map[string]any{
+		"pattern": s.pattern, "except": s.except, "count": s.count, "group": s.queue, "replay": s.replay,
+	}
 	return n.Call(ctx, "sub", args, func(b json.RawMessage) error {
 		if string(b) == "null" { // the subscription stands
 			return nil
@@ -107,7 +113,7 @@ func (s *subscriber) join(ctx context.Context, q *question) error {
 	}
 	defer func() { _ = n.Close() }()
 	g, ctx := errgroup.WithContext(ctx)
-	opts := []espial.SubscribeOption{espial.WithPolicy(espial.DropOldest)}
+	opts := []espial.SubscribeOption{espial.WithPolicy(espial.DropOldest), espial.Except(s.except...)}
 	if s.queue != "" {
 		opts = append(opts, espial.Group(s.queue))
 	}

@@ -192,7 +192,7 @@ func New(c Config) *Exchange {
 		log:     session.NewLog(frame.Broadcast, session.Limits{BytesMax: logBytesMax, EventMax: c.EventMax}),
 	}
 	x.life, x.endCalls = context.WithCancel(context.Background())
-	x.directory = directory{seats: map[*Pair]*glob.Index[string]{}, topics: map[string][]*Group{}}
+	x.directory = directory{seats: map[*Pair]*glob.Index[seat]{}, topics: map[string][]*Group{}}
 	x.shelves.topics = map[string]*shelf{}
 	x.questions = questions{asked: map[uint64]*question{}, met: map[*Pair]bool{}}
 	x.box = mailbox.New(x.regrouped)

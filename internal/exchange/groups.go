@@ -34,9 +34,20 @@ type directory struct {
 	used atomic.Bool // there is a group; saves everybody the look-up while there is none
 
 	mu     sync.Mutex // guards what follows; taken before that of the exchange
-	seats  map[*Pair]*glob.Index[string]
+	seats  map[*Pair]*glob.Index[seat]
 	topics map[string][]*Group
 	learnt uint64 // how often a topic was; turns begin anywhere
+}
+
+// seat is a subscription of a group at a member, under its pattern.
+type seat struct {
+	group  string
+	except []string // patterns of topics that it leaves out
+}
+
+// wants reports whether the subscription takes a topic that matches its pattern.
+func (s seat) wants(topic string) bool {
+	return !slices.ContainsFunc(s.except, func(p string) bool { return glob.MatchTopic(p, topic) })
 }
 
 // set replaces what is known of a member; nothing is known of one whose session ended.
@@ -54,17 +65,17 @@ func (d *directory) set(p *Pair, list []frame.Interest) {
 	clear(d.topics)
 }
 
-// seating returns the names of the groups in a list by their patterns; nil if there are none.
-// Of more groups than a node may have it leaves some out.
-func seating(list []frame.Interest) *glob.Index[string] {
+// seating returns the subscriptions in a list by their patterns; nil if there are none. Of more
+// groups than a node may have it leaves some out.
+func seating(list []frame.Interest) *glob.Index[seat] {
 	names := map[string]bool{}
-	seats := &glob.Index[string]{}
+	seats := &glob.Index[seat]{}
 	for _, i := range list {
 		if !names[i.Group] && len(names) == frame.GroupsMax {
 			continue
 		}
 		names[i.Group] = true
-		seats.Add(i.Pattern, i.Group)
+		seats.Add(i.Pattern, seat{i.Group, strings.Fields(i.Except)})
 	}
 	if len(names) == 0 {
 		return nil
@@ -85,7 +96,12 @@ func (d *directory) groups(topic string) []*Group {
 	d.learnt++
 	byName := map[string]*Group{}
 	for p, seats := range d.seats {
-		names := seats.Match(nil, topic)
+		var names []string
+		for _, s := range seats.Match(nil, topic) {
+			if s.wants(topic) {
+				names = append(names, s.group)
+			}
+		}
 		slices.Sort(names)
 		for _, name := range slices.Compact(names) {
 			if byName[name] == nil {
@@ -245,8 +261,9 @@ func (p *Pair) interested(payload []byte) {
 		return
 	}
 	p.x.directory.set(p, slices.DeleteFunc(list, func(i frame.Interest) bool {
-		return glob.CheckName(i.Group) != nil || glob.CheckPattern(i.Pattern) != nil ||
-			glob.Reserved(i.Pattern)
+		bad := func(pattern string) bool { return glob.CheckPattern(pattern) != nil }
+		return glob.CheckName(i.Group) != nil || bad(i.Pattern) || glob.Reserved(i.Pattern) ||
+			slices.ContainsFunc(strings.Fields(i.Except), bad)
 	}))
 	p.mu.Lock()
 	awaited := p.untold

@@ -256,6 +256,7 @@ func TestAGroupThatIsAnnouncedBadlyIsNone(t *testing.T) {
 			frame.Interest{Group: "g", Pattern: "a*"}.Append(nil),
 			frame.Interest{Group: "g", Pattern: "lagged"}.Append(nil),
 			frame.Interest{Group: "", Pattern: ">"}.Append(nil),
+			frame.Interest{Group: "g", Pattern: ">", Except: "b a..c"}.Append(nil),
 		} {
 			m := message(frame.TopicInterests, "", 0)
 			m.Payload = payload

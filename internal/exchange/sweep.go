@@ -328,7 +328,7 @@ func (x *Exchange) Subscribe(pattern string, o mailbox.Options) (*mailbox.Queue,
 		for _, i := range list {
 			groups[i.Group] = true
 		}
-		more := frame.Interest{Group: o.Group, Pattern: pattern}.Append(encode(list))
+		more := frame.Interest{Group: o.Group, Pattern: pattern, Except: o.Except}.Append(encode(list))
 		if len(more) > frame.InterestsMax || len(groups) > frame.GroupsMax {
 			return nil, ErrTooManyGroups
 		}

@@ -38,12 +38,19 @@ const TopicInterests = "espial.interests"
 // InterestsMax is how many bytes such a list has at most, so that it fits a frame.
 const InterestsMax = 16 << 10
 
-// Interest is one subscription of a group, or several alike.
-type Interest struct{ Group, Pattern string }
+// ExceptMax is how long the exceptions of a subscription may be, in bytes.
+const ExceptMax = 1024
+
+// Interest is one subscription of a group, or several alike: to the topics that match a
+// pattern, but for those that match one of the exceptions, which are separated by spaces.
+type Interest struct{ Group, Pattern, Except string }
 
 // Append appends one entry of a message on [TopicInterests] to dst.
 func (i Interest) Append(dst []byte) []byte {
-	return appendStr(appendStr(dst, []byte(i.Group)), []byte(i.Pattern))
+	for _, s := range [...]string{i.Group, i.Pattern, i.Except} {
+		dst = appendStr(dst, []byte(s))
+	}
+	return dst
 }
 
 // DecodeInterests decodes the payload of a message on [TopicInterests]. The grammar is the
@@ -56,6 +63,7 @@ func DecodeInterests(b []byte) (list []Interest, ok bool) {
 	for len(r.b) > 0 && r.err == nil {
 		list = append(list, Interest{
 			Group: string(r.bytes("group", GroupMax)), Pattern: string(r.bytes("pattern", TopicMax)),
+			Except: string(r.bytes("exceptions", ExceptMax)),
 		})
 	}
 	return list, r.err == nil

@@ -73,7 +73,7 @@ func TestGroup(t *testing.T) {
 }
 
 func TestInterests(t *testing.T) {
-	want := []frame.Interest{{Group: "workers", Pattern: "jobs.>"}, {Group: "b", Pattern: "*"}}
+	want := []frame.Interest{{Group: "workers", Pattern: "jobs.>"}, {Group: "b", Pattern: "*", Except: "c d"}}
 	var b []byte
 	for _, i := range want {
 		b = i.Append(b)

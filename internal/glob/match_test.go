@@ -40,6 +40,9 @@ func TestMatch(t *testing.T) {
 		if got := found(tt.pattern, tt.topic); got != tt.want {
 			t.Errorf("an Index with %q finds %q = %v, want %v", tt.pattern, tt.topic, got, tt.want)
 		}
+		if got := glob.MatchTopic(tt.pattern, tt.topic); got != tt.want {
+			t.Errorf("MatchTopic(%q, %q) = %v, want %v", tt.pattern, tt.topic, got, tt.want)
+		}
 		if got := matches(tt.pattern, tt.topic); got != tt.want {
 			t.Errorf("by the definition %q matches %q = %v, want %v", tt.pattern, tt.topic, got, tt.want)
 		}
@@ -68,7 +71,7 @@ func wordsMatch(pattern, topic []string) bool {
 	return (pattern[0] == "*" || pattern[0] == topic[0]) && wordsMatch(pattern[1:], topic[1:])
 }
 
-// FuzzMatch: an Index of one pattern agrees with the definition.
+// FuzzMatch: MatchTopic and an Index of one pattern agree with the definition.
 func FuzzMatch(f *testing.F) {
 	f.Add("orders.*", "orders.placed")
 	f.Add("a.*.c.>", "a.b.c.d")
@@ -82,6 +85,9 @@ func FuzzMatch(f *testing.F) {
 		}
 		if want := matches(pattern, topic); got != want {
 			t.Fatalf("Index with %q: Match(%q) = %v, want found %v", pattern, topic, got, want)
+		}
+		if also := glob.MatchTopic(pattern, topic); also != got {
+			t.Fatalf("MatchTopic(%q, %q) = %v, want %v", pattern, topic, also, got)
 		}
 		if !x.Remove(key) || len(x.Match(nil, topic)) != 0 {
 			t.Fatalf("Index with %q: still there after Remove", pattern)

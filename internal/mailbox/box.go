@@ -171,11 +171,16 @@ func (b *Box) find(rt *Route, topic []byte) {
 		if len(b.routes) >= routesMax {
 			clear(b.routes)
 		}
-		w = newWay(string(topic), b.index.Match(nil, string(topic)))
+		w = newWay(string(topic), b.wanting(string(topic)))
 		w.count = b.counter(w.topic)
 		b.routes[w.topic] = w
 	}
 	rt.way, rt.changes = w, b.changes.Load()
+}
+
+// wanting returns the subscriptions to a topic, in the order of Subscribe. The caller holds mu.
+func (b *Box) wanting(topic string) []*Queue {
+	return slices.DeleteFunc(b.index.Match(nil, topic), func(q *Queue) bool { return q.opts.excepts(topic) })
 }
 
 // Lost puts a loss into every queue, for its messages may have been on any topic, in

@@ -39,7 +39,7 @@ func (q *Queue) Enter(from Origin, s Stage) {
 func (q *Queue) Replay(topic string, r Run, rel Releaser) {
 	owed := release{holds: &q.box.holds, rel: rel, lane: r.Lane, last: r.Last}
 	defer owed.done()
-	if !q.opts.wants(r.From, frame.Broadcast) {
+	if !q.opts.wants(r.From, frame.Broadcast) || q.opts.excepts(topic) {
 		return
 	}
 	r.Topic, r.Past = topic, true

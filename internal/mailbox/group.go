@@ -72,12 +72,14 @@ func (b *Box) Interests() []frame.Interest {
 	b.mu.Lock()
 	for _, q := range b.queues {
 		if q.opts.Group != "" {
-			list = append(list, frame.Interest{Group: q.opts.Group, Pattern: q.pattern})
+			o := &q.opts
+			list = append(list, frame.Interest{Group: o.Group, Pattern: q.pattern, Except: o.Except})
 		}
 	}
 	b.mu.Unlock()
 	slices.SortFunc(list, func(x, y frame.Interest) int {
-		return cmp.Or(strings.Compare(x.Group, y.Group), strings.Compare(x.Pattern, y.Pattern))
+		return cmp.Or(strings.Compare(x.Group, y.Group), strings.Compare(x.Pattern, y.Pattern),
+			strings.Compare(x.Except, y.Except))
 	})
 	return slices.Compact(list)
 }

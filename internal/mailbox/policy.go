@@ -1,7 +1,10 @@
 package mailbox
 
 import (
+	"strings"
+
 	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/glob"
 	"github.com/espial-go/espial/internal/ident"
 )
 
@@ -61,6 +64,9 @@ type Options struct {
 	// called by the readers of links, without a lock, and must not block.
 	From func(ident.NodeID) bool
 
+	// Except are patterns of topics that are left out, separated by spaces.
+	Except string
+
 	// DirectOnly leaves broadcasts out.
 	DirectOnly bool
 
@@ -72,6 +78,16 @@ type Options struct {
 	// Opening are members that will replay what they keep: their [StageOpening] comes before
 	// everything else.
 	Opening []Origin
+}
+
+// excepts reports whether the subscription leaves a topic out.
+func (o *Options) excepts(topic string) bool {
+	for pattern := range strings.FieldsSeq(o.Except) {
+		if glob.MatchTopic(pattern, topic) {
+			return true
+		}
+	}
+	return false
 }
 
 // wants reports whether the subscription takes what a sender sends on a lane. A loss of

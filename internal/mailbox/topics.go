@@ -35,7 +35,7 @@ func (b *Box) Topics() []Topic {
 	defer b.mu.Unlock()
 	known := map[string]*Topic{}
 	for name, count := range b.counts {
-		known[name] = &Topic{Name: name, Messages: count.Load(), Subscriptions: len(b.index.Match(nil, name))}
+		known[name] = &Topic{Name: name, Messages: count.Load(), Subscriptions: len(b.wanting(name))}
 	}
 	for _, q := range b.queues {
 		if b.counts[q.pattern] != nil {
