@@ -86,8 +86,8 @@ func (n *Node) Call(ctx context.Context, method string, to Target, data []byte) 
 	if err != nil {
 		return nil, err
 	}
-	r, _, err := n.ask(ctx, id, question{method: method, data: data})
-	return r.Value, err
+	a := n.askBytes(ctx, id, question{method: method, data: data})
+	return a.Value, a.Err
 }
 
 // Gather calls a method with data at every member that to means when the loop begins, this node
@@ -106,8 +106,7 @@ func (n *Node) Gather(ctx context.Context, method string, to Target, data []byte
 			return
 		}
 		gather(ctx, ids, yield, func(ctx context.Context, id NodeID) Answer[[]byte] {
-			r, from, err := n.ask(ctx, id, question{method: method, data: data})
-			return Answer[[]byte]{From: from, Value: r.Value, Err: err, Codec: codec.ID(r.Codec)}
+			return n.askBytes(ctx, id, question{method: method, data: data})
 		})
 	}
 }
@@ -183,6 +182,17 @@ type question struct {
 	codec  codec.ID
 	typ    string // of the argument; empty for bytes
 	data   []byte
+}
+
+// askBytes calls a method at one member for bytes, which a flow is not.
+func (n *Node) askBytes(ctx context.Context, id NodeID, q question) Answer[[]byte] {
+	r, from, err := n.ask(ctx, id, q)
+	a := Answer[[]byte]{From: from, Value: r.Value, Err: err, Codec: codec.ID(r.Codec)}
+	if err == nil && a.Codec == flowCodec {
+		err = &MismatchError{There: r.Text, Err: errFlowHere}
+		a = Answer[[]byte]{From: from, Err: &MethodError{Method: q.method, Member: from, Err: err}}
+	}
+	return a
 }
 
 // ask calls a method at one member, by way of [Config.WrapCall].

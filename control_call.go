@@ -45,8 +45,7 @@ func (c controller) call(ctx context.Context, args json.RawMessage, send func(an
 		err = send(a)
 		return err == nil
 	}, func(ctx context.Context, id NodeID) Answer[[]byte] {
-		r, from, err := c.n.ask(ctx, id, question{method: a.Method, codec: a.Codec, data: a.Data})
-		return Answer[[]byte]{From: from, Value: r.Value, Err: err, Codec: codec.ID(r.Codec)}
+		return c.n.askBytes(ctx, id, question{method: a.Method, codec: a.Codec, data: a.Data})
 	})
 	return err
 }

@@ -53,6 +53,7 @@ var layers = map[string][]string{
 	},
 	"internal/disk":      {"internal/ident", "internal/council"},
 	"internal/memnet":    {},
+	"internal/flow":      {},
 	"internal/mux":       {"internal/frame"},
 	"internal/link":      {"internal/ident", "internal/frame", "internal/admission"},
 	"internal/multicast": {"internal/ident", "internal/packet"},
@@ -76,7 +77,7 @@ var layers = map[string][]string{
 		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
 		"internal/admission", "internal/mailbox", "internal/core", "internal/council",
 		"internal/disk", "internal/link", "internal/multicast", "internal/mux", "internal/exchange", "internal/engine",
-		"internal/control",
+		"internal/control", "internal/flow",
 	},
 
 	// 6: what plugs into the API, linked only where it is imported.

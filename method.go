@@ -57,12 +57,17 @@ func (m *Method[Q, R]) Serve(
 	if m.err != nil {
 		return nil, m.err
 	}
-	return n.serve(m.name, service{
-		codec: m.codec.ID(), argument: typeName[Q](), result: typeName[R](),
-		handle: func(ctx context.Context, c Caller, data []byte) ([]byte, error) {
-			var q Q
-			if err := n.decodeValue(c.Codec, m.codec, data, &q); err != nil {
-				return nil, &argumentError{want: typeName[Q](), err: err}
+	s := service{codec: m.codec.ID(), argument: typeName[Q](), result: typeName[R]()}
+	switch {
+	case fn == nil: // which serve refuses
+	case isFlow[R]():
+		s.flows = &flowsMax{}
+		s.handle = m.handleFlow(n, fn, s.flows)
+	default:
+		s.handle = func(ctx context.Context, c Caller, data []byte) ([]byte, error) {
+			q, err := m.argument(ctx, n, &c, data)
+			if err != nil {
+				return nil, err
 			}
 			r, err := fn(ctx, c, q)
 			if err != nil {
@@ -73,19 +78,37 @@ func (m *Method[Q, R]) Serve(
 				return nil, fmt.Errorf("the result does not encode: %w", err)
 			}
 			return b.Bytes(), nil
-		},
-	}, opts)
+		}
+	}
+	return n.serve(m.name, s, opts)
+}
+
+// argument reads the argument of a call.
+func (m *Method[Q, R]) argument(ctx context.Context, n *Node, c *Caller, data []byte) (q Q, err error) {
+	if f, ok := asFlow(&q); ok {
+		in := &reading{node: n, ctx: ctx, done: func() {}, method: m.name, from: c.Sender, codec: m.codec}
+		err = in.open(f, &c.Codec, data)
+	} else {
+		err = n.decodeValue(c.Codec, m.codec, data, &q)
+	}
+	if err != nil {
+		err = &argumentError{want: typeName[Q](), err: err}
+	}
+	return q, err
 }
 
 // Call calls the method with q at one of the members that to means, and returns its result: see
 // [Node.Call]. A result that is no R is a [MismatchError].
 func (m *Method[Q, R]) Call(ctx context.Context, n *Node, to Target, q Q) (r R, err error) {
+	if isFlow[Q]() {
+		return m.callFlow(ctx, n, &to, q)
+	}
 	err = m.encode(q, func(data []byte) error {
 		id, err := n.callee(m.name, &to)
 		if err != nil {
 			return err
 		}
-		a := m.ask(ctx, n, id, data)
+		a := m.ask(ctx, n, id, request{codec: m.codec.ID(), data: data, life: ctx})
 		r = a.Value
 		return a.Err
 	})
@@ -99,8 +122,8 @@ func (m *Method[Q, R]) Gather(ctx context.Context, n *Node, to Target, q Q) iter
 		err := m.encode(q, func(data []byte) error {
 			ids, err := n.callees(m.name, &to)
 			if err == nil {
-				gather(ctx, ids, yield, func(ctx context.Context, id NodeID) Answer[R] {
-					return m.ask(ctx, n, id, data)
+				gather(ctx, ids, yield, func(one context.Context, id NodeID) Answer[R] {
+					return m.ask(one, n, id, request{codec: m.codec.ID(), data: data, life: ctx})
 				})
 			}
 			return err
@@ -115,6 +138,9 @@ func (m *Method[Q, R]) Gather(ctx context.Context, n *Node, to Target, q Q) iter
 func (m *Method[Q, R]) encode(q Q, use func(data []byte) error) error {
 	if m.err != nil {
 		return m.err
+	}
+	if isFlow[Q]() {
+		return &MethodError{Method: m.name, Err: errFlowMany}
 	}
 	b, ok := m.drafts.Get().(*bytes.Buffer)
 	if !ok {
@@ -133,24 +159,46 @@ func (m *Method[Q, R]) encode(q Q, use func(data []byte) error) error {
 	return err
 }
 
+// request is what a call of a method sends to one member.
+type request struct {
+	codec codec.ID
+	data  []byte
+	life  context.Context // of the flow that comes back
+	done  func()          // nil, or called when it was read, and at once where none comes
+}
+
 // ask calls the method at one member.
-func (m *Method[Q, R]) ask(ctx context.Context, n *Node, id NodeID, data []byte) (a Answer[R]) {
+func (m *Method[Q, R]) ask(ctx context.Context, n *Node, id NodeID, q request) (a Answer[R]) {
 	var r exchange.Reply
-	r, a.From, a.Err = n.ask(ctx, id, question{m.name, m.codec.ID(), typeName[Q](), data})
-	if a.Err != nil {
-		return a
+	r, a.From, a.Err = n.ask(ctx, id, question{m.name, q.codec, typeName[Q](), q.data})
+	var err error
+	f, comes := asFlow(&a.Value)
+	switch a.Codec = codec.ID(r.Codec); {
+	case a.Err != nil:
+		a.Codec, comes = 0, false
+	case comes:
+		in := &reading{node: n, ctx: q.life, done: q.done, method: m.name, from: a.From, codec: m.codec}
+		err = in.open(f, &a.Codec, r.Value)
+		comes = err == nil
+	default:
+		err = n.decodeValue(a.Codec, m.codec, r.Value, &a.Value)
 	}
-	a.Codec = codec.ID(r.Codec)
-	if err := n.decodeValue(a.Codec, m.codec, r.Value, &a.Value); err != nil {
+	if err != nil {
 		a.Err = &MethodError{
 			Method: m.name, Member: a.From, Err: &MismatchError{Here: typeName[R](), There: r.Text, Err: err},
 		}
+	}
+	if !comes && q.done != nil {
+		q.done()
 	}
 	return a
 }
 
 // decodeValue reads an argument or a result into v.
 func (n *Node) decodeValue(id codec.ID, own codec.Codec, data []byte, v any) error {
+	if id == flowCodec {
+		return errFlowHere
+	}
 	c := n.codec(id, own)
 	if c == nil {
 		return errCodec
@@ -159,7 +207,12 @@ func (n *Node) decodeValue(id codec.ID, own codec.Codec, data []byte, v any) err
 }
 
 // typeName returns the name of a type, for who reads of a mismatch.
-func typeName[T any]() string { return reflect.TypeFor[T]().String() }
+func typeName[T any]() string {
+	if f, ok := asFlow[T](nil); ok {
+		return "espial.Flow[" + f.values() + "]"
+	}
+	return reflect.TypeFor[T]().String()
+}
 
 // argumentError reports an argument that is not what the method takes.
 type argumentError struct {
@@ -192,14 +245,14 @@ func (e *MismatchError) Unwrap() error { return e.Err }
 // MethodError reports a call that brought no result, or a method that cannot be called or served.
 type MethodError struct {
 	Method string // as it was given
-	Member Sender // who was called; zero if nobody was
+	Member Sender // who was called, or produces the [Flow]; zero if nobody was
 
 	// Reason is what the callee's handler said, and then Err is nil, or what is wrong with the
 	// method. It is remote text: quote it where a terminal shows it.
 	Reason string
 
 	// Err is why there is no result: [ErrNoHandler], [ErrBusy], [ErrTooLarge], [ErrNotSent],
-	// [ErrMaybeExecuted] or a [MismatchError].
+	// [ErrMaybeExecuted], [ErrFlowBroken] or a [MismatchError].
 	Err error
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/espial-go/espial/internal/control"
 	"github.com/espial-go/espial/internal/disk"
 	"github.com/espial-go/espial/internal/engine"
+	"github.com/espial-go/espial/internal/flow"
 	"github.com/espial-go/espial/internal/ident"
 )
 
@@ -32,6 +33,7 @@ type Node struct {
 
 	panics atomic.Uint64 // of handlers
 	booths booths
+	flows  flow.Desk
 
 	topic atomic.Pointer[string] // the last one that was checked: events come in droves
 	turn  atomic.Uint64          // of [Target.One]
@@ -219,6 +221,7 @@ func (n *Node) Status() Status {
 	s := n.eng.Status()
 	leader, _ := n.main().shape()
 	s.Dropped["panicked_calls"] = n.panics.Load()
+	s.Queues["flows"] = uint64(n.flows.Waiting())
 	return Status{
 		ID: n.id, Name: n.cfg.Name, Cluster: n.cfg.Cluster, Version: Version, Addrs: n.Addrs(),
 		Members: s.Members, Peers: s.Peers, Uptime: time.Since(n.started).Seconds(),

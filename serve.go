@@ -30,6 +30,7 @@ type service struct {
 	argument string   // the types; empty for bytes
 	result   string
 	about    string
+	flows    *flowsMax // nil where the result is none
 	handle   Handler
 	to       *Target // nil for everybody
 	callsMax int
@@ -88,13 +89,17 @@ func (n *Node) serve(method string, s service, opts []ServeOption) (stop func(),
 		reason := fmt.Sprintf("Describe has %d bytes, limit %d", len(s.about), frame.AboutMax)
 		return nil, &MethodError{Method: method, Reason: reason}
 	}
+	results := s.codec
+	if s.flows != nil {
+		s.flows.max, results = int64(s.callsMax), flowCodec
+	}
 	s.handle = wrap(s.handle, n.cfg.WrapServe)
 	x.Handle = func(ctx context.Context, from exchange.Sender, q exchange.Request) exchange.Reply {
 		c := Caller{
 			Sender: Sender{ID: NodeID(from.ID), Name: from.Name}, Callee: n.self(), Method: method,
 			Codec: codec.ID(q.Codec),
 		}
-		return exchange.Reply{Answer: n.execute(ctx, &s, c, q.Value), Codec: uint8(s.codec)}
+		return exchange.Reply{Answer: n.execute(ctx, &s, c, q.Value), Codec: uint8(results)}
 	}
 	stop, err = n.eng.Exchange().Serve(x)
 	if errors.Is(err, exchange.ErrServed) {
@@ -116,6 +121,9 @@ func (n *Node) execute(ctx context.Context, s *service, c Caller, data []byte) (
 	value, err := s.handle(ctx, c, data)
 	if err == nil {
 		return frame.Answer{Outcome: frame.OutcomeValue, Text: s.result, Value: value}
+	}
+	if errors.Is(err, errFlowsMax) {
+		return frame.Answer{Outcome: frame.OutcomeBusy}
 	}
 	if bad, ok := errors.AsType[*argumentError](err); ok {
 		reason := bad.err.Error()

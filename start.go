@@ -19,6 +19,7 @@ import (
 	"github.com/espial-go/espial/internal/council"
 	"github.com/espial-go/espial/internal/disk"
 	"github.com/espial-go/espial/internal/engine"
+	"github.com/espial-go/espial/internal/flow"
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/multicast"
@@ -189,12 +190,16 @@ func (n *Node) run(ctx context.Context) {
 	if n.cfg.Control {
 		n.openControl(ctx)
 	}
+	flows, err := n.eng.Listen(flow.Service) // whose one listener this is
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer close(n.ended)
 		defer n.stop()
 		var control sync.WaitGroup
 		control.Go(func() { n.serveControl(ctx) })
+		if err == nil {
+			control.Go(func() { n.flows.Serve(flows) })
+		}
 		n.endErr = n.eng.Run(ctx)
 		n.stop()
 		control.Wait()
