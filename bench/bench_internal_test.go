@@ -13,8 +13,8 @@ import (
 
 // TestMain lets the test binary be its own child, as the program is.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains([]string{"seat", "hub", "receiver", "sender"}, os.Args[1]) {
-		main()
+	if len(os.Args) == 4 && !strings.HasPrefix(os.Args[1], "-") {
+		main() // a child in its role
 		return
 	}
 	os.Exit(m.Run())
@@ -32,6 +32,7 @@ func TestFlags(t *testing.T) {
 		"B is one to many":            {"-scenario=B -receivers 2,8", "", []int{2, 8}, false},
 		"E carries nothing":           {"--scenario E", "", nil, true},
 		"A and B without E":           {"-scenario A,B", "", []int{1, 4, 16}, false},
+		"C and D without A":           {"-scenario C,D", "", nil, false},
 		"there is no scenario F":      {"-scenario A,F", "-scenario", nil, false},
 		"a message has room for time": {"-sizes 128,7", "-sizes", nil, false},
 		"one receiver is scenario A":  {"-receivers 1", "-receivers", nil, false},
@@ -87,10 +88,10 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestContenders measures a moment of each way to bring messages, and one round of an
-// election: whatever it prints, the processes start, do what they are told, and end.
+// TestContenders measures a moment of each way to bring messages, calls and streams, and one
+// round of an election: whatever it prints, the processes start, do what they are told, and end.
 func TestContenders(t *testing.T) {
-	o, err := parse(strings.Fields("-json -only bare,link,nats,espial-available " +
+	o, err := parse(strings.Fields("-json -only bare,link,nats,grpc,yamux,quic-go,espial-available " +
 		"-rounds 1 -calm 200ms -runs 1 -duration 100ms -sizes 64 -receivers 2"))
 	if err != nil {
 		t.Fatal(err)
@@ -105,17 +106,29 @@ func TestContenders(t *testing.T) {
 			gauge.Row
 			Contender string  `json:"contender"`
 			Killed    float64 `json:"killed_p50_us"`
+			Many      float64 `json:"many_bytes_per_s"`
+			Opens     float64 `json:"opens_per_s"`
+			Slower    float64 `json:"busy_over_idle"`
 		}
 		if err := dec.Decode(&r); err != nil {
 			break
 		}
 		seen = append(seen, r.Scenario+" "+r.Carrier+r.Contender)
-		if (r.Rate <= 0 || len(r.Histogram) == 0) && r.Killed <= 0 {
+		found := map[string]bool{
+			"A": r.Rate > 0 && len(r.Histogram) > 0, "B": r.Rate > 0 && len(r.Histogram) > 0,
+			"C": r.Rate > 0 && r.P50 > 0, "D": r.Bytes > 0 && r.Many > 0 && r.Opens > 0,
+			"E": r.Killed > 0,
+		}
+		talks := r.Carrier == bareName || r.Carrier == linkName
+		if !found[r.Scenario] || r.Scenario == "D" && talks != (r.Slower > 0) {
 			t.Errorf("%s measured nothing: %+v", seen[len(seen)-1], r)
 		}
 	}
 	want := []string{
-		"A bare", "A link", "A nats", "B bare", "B link", "B nats", "E espial-available",
+		"A bare", "A link", "A nats", "B bare", "B link", "B nats",
+		"C bare", "C link", "C grpc", "C yamux", "C nats",
+		"C bare", "C link", "C grpc", "C yamux", "C nats",
+		"D bare", "D link", "D grpc", "D yamux", "D quic-go", "E espial-available",
 	}
 	if !slices.Equal(seen, want) {
 		t.Errorf("rows are %q, want %q", seen, want)

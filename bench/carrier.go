@@ -22,10 +22,8 @@ type carrier interface {
 	dial(ctx context.Context, g *errgroup.Group, addr string, receivers int) (gauge.Sender, error)
 }
 
-// hub is a carrier with a process of its own between the sender and the receivers.
+// hub is what has a process of its own between the others.
 type hub interface {
-	carrier
-
 	// listen starts the hub and returns its address.
 	listen(ctx context.Context) (string, error)
 }
@@ -33,54 +31,41 @@ type hub interface {
 // carriers returns the contenders of scenarios A and B, the limit first.
 func carriers() []contender[carrier] {
 	return []contender[carrier]{
-		{bareName, bare{}}, {linkName, espialCarrier{}}, {"nats", natsCarrier{}},
+		{bareName, bare{}}, {linkName, espialCarrier{}}, {natsName, natsCarrier{}},
 	}
 }
 
-// post is what a process of scenarios A and B is told.
+// post is what a process of the scenarios A to D is told.
 type post struct {
 	Addr      string // of what was started before it
 	Receivers int
+	Callers   int
 }
 
-// worker is such a process: the hub, the receivers or the sender.
+// worker is such a process.
 type worker struct {
 	meter *gauge.Meter
 	send  gauge.Sender
+	call  []gauge.Caller
+	open  gauge.Opener
+	stop  func() error // the stream that is kept running
 }
 
 // report is what it tells about a run.
 type report struct {
 	gauge.Report
-	Sent uint64 `json:"sent,omitempty"`
+	Sent uint64 `json:"sent,omitempty"` // messages, or bytes of streams
 }
 
-// work runs a process of scenarios A and B in the given role.
+// work runs a process of the scenarios A to D in the given role.
 func work(ctx context.Context, role, name string, spec []byte) error {
-	c, err := pick(carriers(), name)
-	if err != nil {
-		return err
-	}
 	var p post
 	if err := json.Unmarshal(spec, &p); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	w := worker{meter: &gauge.Meter{}}
-	addr := p.Addr
-	switch role {
-	case "hub":
-		h, ok := c.(hub)
-		if !ok {
-			return fmt.Errorf("%s has no hub", name)
-		}
-		addr, err = h.listen(ctx)
-	case "receiver":
-		w.meter = gauge.NewMeter(p.Receivers)
-		addr, err = c.receive(ctx, g, addr, w.meter.Tallies)
-	case "sender":
-		w.send, err = c.dial(ctx, g, addr, p.Receivers)
-	}
+	addr, err := w.take(ctx, g, role, name, p)
 	if err != nil {
 		return err
 	}
@@ -92,21 +77,78 @@ func work(ctx context.Context, role, name string, spec []byte) error {
 	})
 }
 
+// take takes a role, and returns where the next process finds this one.
+func (w *worker) take(
+	ctx context.Context, g *errgroup.Group, role, name string, p post,
+) (addr string, err error) {
+	switch role {
+	case roleCallee, roleCaller:
+		s, err := pick(switchboards(), name)
+		if err != nil {
+			return "", err
+		}
+		if role == roleCallee {
+			return s.answer(ctx, g, p.Addr)
+		}
+		w.call, err = s.callers(ctx, p.Addr, p.Callers)
+		return "", err
+	case roleDrain, roleSource:
+		c, err := pick(conduits(), name)
+		if err != nil {
+			return "", err
+		}
+		if role == roleDrain {
+			w.meter = gauge.NewMeter(1)
+			return c.accept(ctx, g, w.meter.Tallies[0])
+		}
+		w.open, w.send, err = c.open(ctx, g, p.Addr)
+		return "", err
+	case roleHub:
+		c, err := pick(carriers(), name)
+		h, ok := c.(hub)
+		if err != nil || !ok {
+			return "", fmt.Errorf("%s has no hub", name)
+		}
+		return h.listen(ctx)
+	}
+	c, err := pick(carriers(), name)
+	if err != nil {
+		return "", err
+	}
+	if role == roleReceiver {
+		w.meter = gauge.NewMeter(p.Receivers)
+		return c.receive(ctx, g, p.Addr, w.meter.Tallies)
+	}
+	w.send, err = c.dial(ctx, g, p.Addr, p.Receivers)
+	return "", err
+}
+
 // do carries out an order.
 func (w *worker) do(o order) (any, error) {
+	var r report
+	var err error
 	switch o.Do {
-	case "begin":
+	case doBegin:
 		w.meter.Begin(o.Timed())
-		return report{}, nil
-	case "send":
-		sent, err := o.Send(w.send)
-		return report{Sent: sent}, err
-	case "count":
-		r := w.meter.Report()
+	case doSend:
+		r.Sent, err = o.Send(w.send)
+	case doCall:
+		r.Report, err = o.Call(w.call)
+	case doFlow:
+		r.Sent, err = o.Flow(w.open, o.Streams)
+	case doOpen:
+		r.Report, err = o.Open(w.open, o.Streams)
+	case doKeep:
+		w.stop, err = gauge.Keep(w.open)
+	case doStop:
+		err = w.stop()
+	case doCount:
+		r.Report = w.meter.Report()
 		r.Latencies = nil
-		return report{Report: r}, nil
-	case "report":
-		return report{Report: w.meter.Report()}, nil
+	case doReport:
+		r.Report = w.meter.Report()
+	default:
+		err = fmt.Errorf("unknown order %q", o.Do)
 	}
-	return nil, fmt.Errorf("unknown order %q", o.Do)
+	return r, err
 }

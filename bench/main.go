@@ -1,9 +1,9 @@
 // Bench measures espial beside its peers and beside a bare TLS link, on this machine and in
 // one run, between processes over encrypted loopback:
 //
-//	go run . [-scenario A,B,E] [-json]
+//	go run . [-scenario A,B,C,D,E] [-json]
 //
-// espial bench --peers runs it for scenarios A and B, if it was built as espial-bench.
+// espial bench --peers runs it for all but E, if it was built as espial-bench.
 //
 // Each process is this program once more, in a role; one file for each contender says what it
 // does there. docs/benchmarks.md says how to read what it prints.
@@ -34,13 +34,20 @@ const (
 	linkName = "link"
 )
 
+// The other contenders of more than one scenario.
+const (
+	natsName  = "nats"
+	grpcName  = "grpc"
+	yamuxName = "yamux"
+)
+
 // options are the flags.
 type options struct {
 	scenarios []string
 	only      []string // contenders; none is all
 	rounds    int      // of scenario E
 	calm      time.Duration
-	runs      int // of scenarios A and B
+	runs      int // of all but E
 	duration  time.Duration
 	sizes     []int // of a message, in bytes
 	fans      []int // receivers in scenario B
@@ -63,7 +70,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		switch role, name, spec := args[0], args[1], []byte(args[2]); role {
 		case "seat":
 			return sit(ctx, name, spec)
-		case "hub", "receiver", "sender":
+		case roleHub, roleReceiver, roleSender, roleCallee, roleCaller, roleDrain, roleSource:
 			return work(ctx, role, name, spec)
 		}
 	}
@@ -77,13 +84,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 // parse reads the flags.
 func parse(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	scenarios := f.String("scenario", "A,B,E", "A (one to one), B (one to many), E (leader replaced)")
+	scenarios := f.String("scenario", "A,B,C,D,E",
+		"A (one to one), B (one to many), C (calls), D (streams), E (leader replaced)")
 	only := f.String("only", "", "measure these contenders alone, by comma")
 	f.IntVar(&o.rounds, "rounds", 20, "E: how often the leader resigns and is killed")
 	f.DurationVar(&o.calm, "calm", 2*time.Second, "E: time in which a cluster settles between two rounds")
-	f.IntVar(&o.runs, "runs", 3, "A, B: measure so often; the median counts")
-	f.DurationVar(&o.duration, "duration", 3*time.Second, "A, B: time of one run")
-	sizes := f.String("sizes", "128,16", "A, B: bytes of one message, at least 8, by comma")
+	f.IntVar(&o.runs, "runs", 3, "A to D: measure so often; the median counts")
+	f.DurationVar(&o.duration, "duration", 3*time.Second, "A to D: time of one run")
+	sizes := f.String("sizes", "128,16", "A, B, C: bytes of one message, at least 8, by comma")
 	fans := f.String("receivers", "4,16", "B: how many receive, by comma")
 	f.BoolVar(&o.buckets, "histogram", false, "A, B: print how the latencies are spread, too")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
@@ -111,20 +119,30 @@ func (o options) check(rest []string) error {
 	case o.rounds < 1 || o.runs < 1 || o.calm <= 1 || o.duration <= 0:
 		return errors.New("-rounds, -calm, -runs and -duration must be above 0")
 	}
-	known := []string{"A", "B", "E"}
+	all := []string{"A", "B", "C", "D", "E"}
 	for _, s := range o.scenarios {
-		if !slices.Contains(known, s) {
-			return fmt.Errorf("-scenario: %q is none of %q", s, known)
+		if !slices.Contains(all, s) {
+			return fmt.Errorf("-scenario: %q is none of %q", s, all)
 		}
 	}
 	for _, name := range o.only {
-		_, seat := pick(electors(), name)
-		_, carrier := pick(carriers(), name)
-		if seat != nil && carrier != nil {
-			return fmt.Errorf("-only: %w", errors.Join(seat, carrier))
+		if err := known(name); err != nil {
+			return fmt.Errorf("-only: %w", err)
 		}
 	}
 	return nil
+}
+
+// known returns an error for a name that no contender has.
+func known(name string) error {
+	_, a := pick(carriers(), name)
+	_, b := pick(switchboards(), name)
+	_, c := pick(conduits(), name)
+	_, d := pick(electors(), name)
+	if a == nil || b == nil || c == nil || d == nil {
+		return nil
+	}
+	return errors.Join(a, b, c, d)
 }
 
 // numbers reads a list of numbers that are at least least.
@@ -157,27 +175,63 @@ func (o options) crowds() []int {
 
 // bench measures and prints.
 func bench(ctx context.Context, o options, out io.Writer) error {
-	if o.wants("A") || o.wants("B") {
-		rates, err := measureRates(ctx, o)
-		if err != nil {
+	printed := false
+	for _, part := range []struct {
+		scenarios []string
+		run       func(context.Context, options, io.Writer) error
+	}{
+		{[]string{"A", "B"}, benchRates},
+		{[]string{"C"}, benchCalls},
+		{[]string{"D"}, benchStreams},
+		{[]string{"E"}, benchReigns},
+	} {
+		if !slices.ContainsFunc(part.scenarios, o.wants) {
+			continue
+		}
+		if printed && !o.json {
+			_, _ = fmt.Fprintln(out)
+		}
+		if err := part.run(ctx, o, out); err != nil {
 			return err
 		}
-		if err := gauge.Print(out, rates, o.json, rateCells); err != nil {
-			return err
-		}
-		if o.buckets && !o.json {
-			return printHistograms(out, rates)
-		}
+		printed = true
 	}
-	if !o.wants("E") {
-		return nil
+	return nil
+}
+
+// benchRates measures and prints scenarios A and B, benchCalls C, benchStreams D, and
+// benchReigns E.
+func benchRates(ctx context.Context, o options, out io.Writer) error {
+	rates, err := measureRates(ctx, o)
+	if err != nil {
+		return err
 	}
+	if err := gauge.Print(out, rates, o.json, rateCells); err != nil || !o.buckets || o.json {
+		return err
+	}
+	return printHistograms(out, rates)
+}
+
+func benchCalls(ctx context.Context, o options, out io.Writer) error {
+	rows, err := measureCalls(ctx, o)
+	if err != nil {
+		return fmt.Errorf("scenario C: %w", err)
+	}
+	return gauge.Print(out, rows, o.json, gauge.CallRow.Cells)
+}
+
+func benchStreams(ctx context.Context, o options, out io.Writer) error {
+	rows, err := measureStreams(ctx, o)
+	if err != nil {
+		return fmt.Errorf("scenario D: %w", err)
+	}
+	return gauge.Print(out, rows, o.json, gauge.StreamRow.Cells)
+}
+
+func benchReigns(ctx context.Context, o options, out io.Writer) error {
 	reigns, err := measureReigns(ctx, o)
 	if err != nil {
 		return fmt.Errorf("scenario E: %w", err)
-	}
-	if len(o.scenarios) > 1 && !o.json {
-		_, _ = fmt.Fprintln(out)
 	}
 	return gauge.Print(out, reigns, o.json, reignCells)
 }

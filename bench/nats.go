@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -205,6 +206,29 @@ func (natsCarrier) dial(_ context.Context, _ *errgroup.Group, addr string, _ int
 		return nil, err
 	}
 	return func(payload []byte) error { return c.Publish(natsSubject, payload) }, nil
+}
+
+// answer and callers are requests and replies.
+func (natsCarrier) answer(_ context.Context, _ *errgroup.Group, addr string) (string, error) {
+	c, err := dialNATS(addr)
+	if err != nil {
+		return "", err
+	}
+	// Whoever misses an answer fails.
+	_, err = c.Subscribe(natsSubject, func(m *nats.Msg) { _ = m.Respond(m.Data) })
+	return addr, errors.Join(err, c.Flush())
+}
+
+func (natsCarrier) callers(ctx context.Context, addr string, count int) ([]gauge.Caller, error) {
+	c, err := dialNATS(addr)
+	if err != nil {
+		return nil, err
+	}
+	call := func(payload []byte) error {
+		_, err := c.RequestWithContext(ctx, natsSubject, payload)
+		return err
+	}
+	return slices.Repeat([]gauge.Caller{call}, count), nil
 }
 
 // dialNATS connects to a server over TLS.

@@ -9,9 +9,34 @@ import (
 	"github.com/espial-go/espial/internal/gauge"
 )
 
+// What a child is, besides a seat.
+const (
+	roleHub      = "hub"
+	roleReceiver = "receiver" // of messages
+	roleSender   = "sender"
+	roleCallee   = "callee"
+	roleCaller   = "caller"
+	roleDrain    = "drain" // of streams
+	roleSource   = "source"
+)
+
+// What a child is told to do, besides a seat.
+const (
+	doBegin  = "begin"  // a run, which report tells of
+	doSend   = "send"   // messages
+	doCall   = "call"   // one call after the other
+	doFlow   = "flow"   // bytes over streams
+	doOpen   = "open"   // streams, and close them
+	doKeep   = "keep"   // a stream running
+	doStop   = "stop"   // that one
+	doCount  = "count"  // what came so far
+	doReport = "report" // and what it cost, with how long each took
+)
+
 // order is what a child is to do.
 type order struct {
-	Do string `json:"do"`
+	Do      string `json:"do"`
+	Streams int    `json:"streams,omitempty"` // at once
 	gauge.Load
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/espial-go/espial/internal/gauge"
@@ -38,17 +37,15 @@ func measureRates(ctx context.Context, o options) ([]gauge.Row, error) {
 // moments of the machine.
 func measureGroup(ctx context.Context, o options, receivers, size int) (rates []gauge.Row, err error) {
 	var lines []*line
-	defer func() {
-		for _, l := range lines {
-			err = errors.Join(err, l.end())
-		}
-	}()
-	for _, c := range wanted(carriers(), o.only) {
-		l, err := openLine(ctx, c, receivers)
-		lines = append(lines, l)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", c.name, err)
-		}
+	crews, err := openAll(carriers(), o.only, func(c contender[carrier]) (crew, error) {
+		return openCrew(ctx, c, post{Receivers: receivers}, roleReceiver, roleSender)
+	})
+	defer func() { err = errors.Join(err, endAll(crews)) }()
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range crews {
+		lines = append(lines, &line{crew: w, receivers: receivers})
 	}
 	for range o.runs {
 		for _, l := range lines {
@@ -75,47 +72,16 @@ func measureGroup(ctx context.Context, o options, receivers, size int) (rates []
 	return rates, nil
 }
 
-// line is a carrier with its processes.
+// line is a carrier with what was measured of it.
 type line struct {
-	name      string
+	crew
 	receivers int
-	all       []*gauge.Child // the receivers and the sender come last
 	samples   []gauge.Sample
-}
-
-// openLine starts the processes of a carrier, each of which is told where the one before is.
-func openLine(ctx context.Context, c contender[carrier], receivers int) (*line, error) {
-	l := &line{name: c.name, receivers: receivers}
-	roles := []string{"receiver", "sender"}
-	if _, ok := c.what.(hub); ok {
-		roles = slices.Insert(roles, 0, "hub")
-	}
-	at := post{Receivers: receivers}
-	for _, role := range roles {
-		p, err := spawn(ctx, role, c.name, at)
-		if err != nil {
-			return l, err
-		}
-		l.all = append(l.all, p)
-		if err := p.Hear(&at.Addr); err != nil {
-			return l, err
-		}
-	}
-	return l, nil
-}
-
-// end ends the processes, the sender first.
-func (l *line) end() error {
-	var err error
-	for _, p := range slices.Backward(l.all) {
-		err = errors.Join(err, p.End())
-	}
-	return err
 }
 
 // sample measures once how quickly the carrier carries.
 func (l *line) sample(size int, d time.Duration) error {
-	r, err := l.carry(gauge.Load{Size: size, For: d})
+	r, err := l.carry(order{Do: doSend, Load: gauge.Load{Size: size, For: d}}, l.receivers)
 	if err != nil {
 		return err
 	}
@@ -123,29 +89,18 @@ func (l *line) sample(size int, d time.Duration) error {
 	return nil
 }
 
-// over returns by what factor l is quicker than other: the median of what each run gives, since
-// it shares its moment with the other's.
+// over returns by what factor l is quicker than other.
 func (l *line) over(other *line) float64 {
-	var all []float64
-	for i := range l.samples {
-		all = append(all, l.samples[i].Rate/other.samples[i].Rate)
-	}
-	return gauge.Quantile(all, 0.5)
+	return gauge.Ratio(l.samples, other.samples, func(s gauge.Sample) float64 { return s.Rate })
 }
 
 // result measures the latency and sums up.
 func (l *line) result(size int, d time.Duration) (gauge.Row, error) {
-	r, err := l.carry(gauge.Load{Size: size, For: d, Every: pace})
+	r, err := l.carry(order{Do: doSend, Load: gauge.Load{Size: size, For: d, Every: pace}}, l.receivers)
 	if err != nil {
 		return gauge.Row{}, err
 	}
-	of := func(what func(gauge.Sample) float64) float64 {
-		var all []float64
-		for _, r := range l.samples {
-			all = append(all, what(r))
-		}
-		return gauge.Quantile(all, 0.5)
-	}
+	of := func(what func(gauge.Sample) float64) float64 { return gauge.Median(l.samples, what) }
 	out := gauge.Row{
 		Scenario: "A", Carrier: l.name, Size: size, Nodes: l.receivers + 1, Runs: len(l.samples),
 		Rate:   of(func(r gauge.Sample) float64 { return r.Rate }),
@@ -161,38 +116,4 @@ func (l *line) result(size int, d time.Duration) (gauge.Row, error) {
 		out.Scenario = "B"
 	}
 	return out, nil
-}
-
-// carry lets the sender send, and returns what arrived and what it cost all processes.
-func (l *line) carry(load gauge.Load) (total report, err error) {
-	o := order{"begin", load}
-	for _, p := range l.all {
-		if err := p.Ask(o, &report{}); err != nil {
-			return total, err
-		}
-	}
-	to, from := l.all[len(l.all)-2], l.all[len(l.all)-1]
-	o.Do = "send"
-	if err := from.Ask(o, &total); err != nil {
-		return total, err
-	}
-	var r report
-	want, end := total.Sent*uint64(l.receivers), time.Now().Add(arriveMax)
-	for r.Count < want && time.Now().Before(end) {
-		time.Sleep(time.Millisecond)
-		if err := to.Ask(order{Do: "count"}, &r); err != nil {
-			return total, err
-		}
-	}
-	for _, p := range l.all {
-		var r report
-		if err := p.Ask(order{Do: "report"}, &r); err != nil {
-			return total, err
-		}
-		total.Add(r.Report)
-	}
-	if total.Empty() {
-		return total, errors.New("nothing arrived")
-	}
-	return total, nil
 }

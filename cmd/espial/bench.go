@@ -52,11 +52,6 @@ the limit of the same minute, so read the ratio ("of bare"), not the rate.
 Rates are counted at the receivers; the latency is measured apart, at 5,000
 messages a second. The column "nodes" counts the receivers and the sender.
 
-With --peers a third carrier stands in the same table: "nats", a NATS server
-over TLS. The program espial-bench measures all of A and B then, because
-espial does not depend on its peers; in a checkout of espial, make peers
-builds it beside espial in bin.
-
 Scenario C calls a method that returns its argument, one call after the other
 and 64 at a time. There the bare carrier is ping-pong: a TLS connection for
 each caller, on which a message comes back before the next one leaves.
@@ -71,7 +66,12 @@ saw it, how long it takes until a new node is met (from the start of its
 process), a killed and a frozen one are suspected and removed, and a killed
 leader is replaced (without a quorum). Of fewer than 100 values the p99 is the
 longest. Splits and heals are not measured: they need hosts of their own.
---size and --duration are for A to D, --nodes for B. The scenarios C and D may
+With --peers others stand in the same tables: NATS over TLS in A, B and C,
+gRPC and yamux in C and D, quic-go in D. The program espial-bench measures A
+to D then, because espial does not depend on its peers; in a checkout of
+espial, make peers builds it beside espial in bin.
+
+--size is for A, B and C, --duration for D as well, --nodes for B. The scenarios C and D may
 be called calls and streams.`,
 		Example: "  espial bench --scenario A --size 128 --runs 3\n" +
 			"  espial bench --peers --histogram",
@@ -88,7 +88,7 @@ be called calls and streams.`,
 		"one measurement for each number given")
 	f.IntVar(&o.runs, "runs", 3, "measure so many `TIMES`; the median counts")
 	f.DurationVar(&o.duration, "duration", 3*time.Second, "`TIME` of one measurement of A, B, C or D")
-	f.BoolVar(&o.peers, "peers", false, "measure NATS as well, with the program espial-bench")
+	f.BoolVar(&o.peers, "peers", false, "measure others as well, with the program espial-bench")
 	f.BoolVar(&o.buckets, "histogram", false, "print how the latencies of A and B are spread, too")
 	f.BoolVar(&o.json, "json", false, "print one JSON object a line")
 	return c
@@ -149,8 +149,8 @@ func (o benchOptions) check() error {
 // checkPeers is check for what --peers rules out.
 func (o benchOptions) checkPeers() error {
 	switch {
-	case o.scenario != "all" && !o.wants("A") && !o.wants("B"):
-		return usagef("--peers: is for the scenarios A and B")
+	case o.scenario == "E":
+		return usagef("--peers: is for the scenarios A to D")
 	case slices.Min(o.nodes) < 2: //nolint:mnd // one receiver is scenario A
 		return usagef("--nodes: is %v, must be numbers from 2 to 16 with --peers", o.nodes)
 	}
@@ -163,19 +163,10 @@ func bench(ctx context.Context, o benchOptions, out, errs io.Writer) error {
 		return err
 	}
 	var err error
-	switch {
-	case o.peers:
+	if o.peers {
 		err = benchPeers(ctx, o, out, errs)
-	case o.wants("A") || o.wants("B"):
-		err = benchRates(ctx, o, out)
-	}
-	if err == nil && o.wants("C") {
-		o.gap(out)
-		err = benchCalls(ctx, o, out)
-	}
-	if err == nil && o.wants("D") {
-		o.gap(out)
-		err = benchStreams(ctx, o, out)
+	} else {
+		err = benchAlone(ctx, o, out)
 	}
 	if err != nil || !o.wants("E") {
 		return err
@@ -186,6 +177,22 @@ func bench(ctx context.Context, o benchOptions, out, errs io.Writer) error {
 	}
 	o.gap(out)
 	return gauge.Print(out, results, o.json, faultCells)
+}
+
+// benchAlone measures and prints the scenarios A to D without peers.
+func benchAlone(ctx context.Context, o benchOptions, out io.Writer) (err error) {
+	if o.wants("A") || o.wants("B") {
+		err = benchRates(ctx, o, out)
+	}
+	if err == nil && o.wants("C") {
+		o.gap(out)
+		err = benchCalls(ctx, o, out)
+	}
+	if err == nil && o.wants("D") {
+		o.gap(out)
+		err = benchStreams(ctx, o, out)
+	}
+	return err
 }
 
 // gap parts two tables.

@@ -15,15 +15,15 @@ import (
 // peersProgram is the program of the module bench, which has the peers of espial in it.
 const peersProgram = "espial-bench"
 
-// benchPeers lets the program that has them measure the scenarios A and B. It prints what
-// benchRates does, and more.
+// benchPeers lets the program that has them measure the scenarios A to D. It prints what bench
+// does, and more.
 func benchPeers(ctx context.Context, o benchOptions, out, errs io.Writer) error {
 	path, err := findPeers()
 	if err != nil {
 		return err
 	}
 	var scenarios []string
-	for _, s := range []string{"A", "B"} {
+	for _, s := range []string{"A", "B", "C", "D"} {
 		if o.wants(s) {
 			scenarios = append(scenarios, s)
 		}

@@ -4,15 +4,16 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// Ping is the limit that calls are held against: a TLS connection on which a message comes back
-// before the next one leaves. One goroutine uses it.
+// Ping is the near end of what returns messages: one comes back before the next one leaves. Over
+// a TLS connection of its own it is the limit that calls are held against. One goroutine uses it.
 type Ping struct {
-	c       net.Conn
+	c       io.ReadWriteCloser
 	r       *bufio.Reader
 	out, in []byte
 }
@@ -20,11 +21,11 @@ type Ping struct {
 // Pong listens on loopback and returns what comes on every connection, to where it came from.
 // What it starts belongs to g; the listener ends with ctx, a connection when its [Ping] does.
 func Pong(ctx context.Context, g *errgroup.Group) (addr string, err error) {
-	return listen(ctx, g, returnAll)
+	return listen(ctx, g, func(c net.Conn) error { return Return(c) })
 }
 
-// returnAll returns what comes until the connection ends.
-func returnAll(c net.Conn) error {
+// Return is the far end of a [Ping]: it returns every message until c ends, and closes it.
+func Return(c io.ReadWriteCloser) error {
 	defer func() { _ = c.Close() }()
 	r := bufio.NewReaderSize(c, bareBuffer)
 	var buf, out []byte
@@ -50,7 +51,12 @@ func DialPing(ctx context.Context, addr string) (*Ping, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Ping{c: c, r: bufio.NewReaderSize(c, bareBuffer)}, nil
+	return NewPing(c), nil
+}
+
+// NewPing returns the near end of c, at whose far end is [Return].
+func NewPing(c io.ReadWriteCloser) *Ping {
+	return &Ping{c: c, r: bufio.NewReaderSize(c, bareBuffer)}
 }
 
 // Call sends a message and returns when it came back.

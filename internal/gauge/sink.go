@@ -15,15 +15,21 @@ var blocks = sync.Pool{New: func() any { return new([StreamBlock]byte) }} //noli
 
 // Drain counts the bytes of a stream until it ends, and closes it.
 func Drain(c io.ReadCloser, t *Tally) error {
-	t.streams.Add(1)
-	defer t.streams.Add(-1)
 	block, _ := blocks.Get().(*[StreamBlock]byte)
 	defer blocks.Put(block)
+	defer func() { _ = c.Close() }() // it is over
+	return t.Drain(func() (int, error) { return c.Read(block[:]) })
+}
+
+// Drain counts the bytes that read takes from a stream, until its end, [io.EOF], or another
+// error.
+func (t *Tally) Drain(read func() (int, error)) error {
+	t.streams.Add(1)
+	defer t.streams.Add(-1)
 	for {
-		n, err := c.Read(block[:])
+		n, err := read()
 		t.addBytes(n)
 		if err != nil {
-			_ = c.Close() // it is over
 			return unlessEOF(err)
 		}
 	}
