@@ -35,6 +35,9 @@ const (
 	MethodAdded   Kind = "espial.method_added"   // Member serves Method to this node; see [Node.Methods]
 	MethodRemoved Kind = "espial.method_removed" // it does no more; not said of one that is gone
 
+	ServiceAdded   Kind = "espial.service_added"   // Member listens on Service; see [Node.Services]
+	ServiceRemoved Kind = "espial.service_removed" // it does no more; not said of one that is gone
+
 	DiskDown Kind = "espial.disk_down" // [Config.StateDir] cannot be written; Reason says why
 	DiskUp   Kind = "espial.disk_up"   // it can again
 
@@ -67,6 +70,7 @@ type Change struct {
 	Missing []NodeID  // Split: who does not; Healed: who is back
 	Count   uint64    // Lagged, InDoubt: how many
 	Method  string    // MethodAdded, MethodRemoved: its name
+	Service string    // ServiceAdded, ServiceRemoved: its name
 	Unknown bool      // Lagged: more than Count, and nobody can say how many
 
 	Election string   // elections: its name, empty for the default one
@@ -98,6 +102,7 @@ func (c Change) MarshalJSON() ([]byte, error) {
 		Present []NodeID `json:"present,omitempty"`
 		Missing []NodeID `json:"missing,omitempty"`
 		Method  string   `json:"method,omitempty"`
+		Service string   `json:"service,omitempty"`
 		Count   uint64   `json:"count,omitempty"`
 		Unknown bool     `json:"unknown,omitempty"`
 		Leader  *Sender  `json:"leader,omitempty"`
@@ -108,7 +113,8 @@ func (c Change) MarshalJSON() ([]byte, error) {
 	}{
 		Time: c.At.Format(time.RFC3339Nano), Change: c.Kind, Cause: c.Cause, Source: c.Source,
 		By: c.By, Code: c.Code, Reason: c.Reason, Addrs: c.Addrs, Control: c.Control,
-		Present: c.Present, Missing: c.Missing, Method: c.Method, Count: c.Count, Unknown: c.Unknown,
+		Present: c.Present, Missing: c.Missing, Method: c.Method, Service: c.Service,
+		Count: c.Count, Unknown: c.Unknown,
 	}
 	switch c.Kind {
 	case NewLeader, Promotion, Demotion, QuorumLost, ElectorateConflict:

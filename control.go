@@ -44,7 +44,7 @@ func (n *Node) serveControl(ctx context.Context) {
 //	hello                     who this is
 //	status                    a Status
 //	members, peers, topics    each Member, each Peer, each TopicStats
-//	methods                   each MethodInfo
+//	methods, services         each MethodInfo, each ServiceInfo
 //	changes                   each Change, the present members first, until the client goes
 //	pub {topic,data,codec,to,acks,handled,timeout_ms}
 //	                          nothing, once the event is accepted, or so many members have
@@ -73,7 +73,7 @@ func (c controller) Handle(ctx context.Context, r control.Request, send func(any
 		})
 	case "status":
 		return send(c.n.Status())
-	case "members", "peers", "topics", "methods":
+	case "members", "peers", "topics", "methods", "services":
 		return c.list(r.Verb, send)
 	case "changes":
 		if err := sendAll(send, c.n.Changes(ctx)); err != nil {
@@ -111,6 +111,8 @@ func (c controller) list(verb string, send func(any) error) error {
 		return sendAll(send, c.n.Peers())
 	case "topics":
 		return sendAll(send, c.n.Topics())
+	case "services":
+		return sendAll(send, c.n.Services())
 	default:
 		return sendAll(send, c.n.Methods())
 	}

@@ -150,10 +150,8 @@ func (n *Node) change(c engine.Change) Change {
 		return Change{Kind: DiskDown, At: c.At, Reason: c.Reason}
 	case engine.NoteDiskUp:
 		return Change{Kind: DiskUp, At: c.At}
-	case engine.NoteMethodAdded:
-		return Change{Kind: MethodAdded, At: c.At, Member: member(c.Member), Method: c.Method}
-	case engine.NoteMethodRemoved:
-		return Change{Kind: MethodRemoved, At: c.At, Member: member(c.Member), Method: c.Method}
+	case engine.NoteMethodAdded, engine.NoteMethodRemoved, engine.NoteServiceAdded, engine.NoteServiceRemoved:
+		return offerChange(c)
 	case engine.NoteNone:
 	}
 	out := Change{
@@ -174,6 +172,22 @@ func (n *Node) change(c engine.Change) Change {
 	case core.Healed:
 		out.Missing = []NodeID{NodeID(c.Member.Record.ID)}
 	default:
+	}
+	return out
+}
+
+// offerChange converts a change in what a member has for others at the border.
+func offerChange(c engine.Change) Change {
+	out := Change{At: c.At, Member: member(c.Member), Method: c.Method, Service: c.Service}
+	switch c.Note {
+	case engine.NoteMethodAdded:
+		out.Kind = MethodAdded
+	case engine.NoteMethodRemoved:
+		out.Kind = MethodRemoved
+	case engine.NoteServiceAdded:
+		out.Kind = ServiceAdded
+	default:
+		out.Kind = ServiceRemoved
 	}
 	return out
 }

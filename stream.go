@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/espial-go/espial/internal/engine"
@@ -15,6 +16,10 @@ import (
 
 // ErrNoService reports a member that does not listen on the service that was dialled.
 var ErrNoService = errors.New("espial: no such service")
+
+// silentMax is how many members that have not said on what they listen are tried for a stream to
+// one of several. Such a member is no peer, and most likely has nothing to say.
+const silentMax = 4
 
 // domain ends the names under which services are dialled where a host is expected.
 const domain = ".espial"
@@ -41,16 +46,18 @@ func (n *Node) Listen(service string) (net.Listener, error) {
 }
 
 // Dial opens a stream to a service of a member: addr is service.peer, where peer is a target
-// as [ParseTarget] reads it: a name, a pattern, an ID, leader, KEY=VALUE. If it means several
-// members, this node perhaps among them, they are tried in turn until one takes the stream.
-// The first stream to a member makes a connection beside the link, which others share.
+// as [ParseTarget] reads it: a name, a pattern, an ID, leader, KEY=VALUE. Of several members, this
+// node perhaps among them, those that listen on the service ([Node.Services]) are tried until one
+// takes the stream, beginning with another one each time, and last 4 of those that have not said
+// on what they listen. The first stream to a member makes a connection beside the link, which
+// others share.
 //
 // Dial returns when the listener's backlog has the stream, which takes a round trip. It
-// returns a [net.OpError] that wraps [ErrNoService], at once, where the member does not
-// listen; [syscall.ECONNRESET] where it refuses, for one because the backlog is full;
-// [ErrNoMember]; [ErrNoLeader]; a [TargetError]; [ErrClosed]; ctx's error; what a function of
-// [Config.Wrap] returned; or what the connection failed with. Of several members it is the
-// error of the last. At most 1,024 streams to a member that this node dialled may be open.
+// returns a [net.OpError] that wraps [ErrNoService], at once, where nobody of those meant
+// listens; [syscall.ECONNRESET] where it refuses, for one because the backlog is full;
+// [ErrNoMember]; [ErrNoLeader] or [ErrNoQuorum]; a [TargetError]; [ErrClosed]; ctx's error; what a
+// function of [Config.Wrap] returned; or what the connection failed with. Of several members it is
+// the error of the last. At most 1,024 streams to a member that this node dialled may be open.
 func (n *Node) Dial(ctx context.Context, addr string, opts ...DialOption) (net.Conn, error) {
 	nc, err := n.dial(ctx, addr, newDialing(opts))
 	if err != nil {
@@ -92,7 +99,7 @@ func (n *Node) dial(ctx context.Context, addr string, _ dialing) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	ids, err := n.candidates(&t)
+	ids, err := n.candidates(&t, service)
 	if err != nil {
 		return nil, err
 	}
@@ -109,22 +116,60 @@ func (n *Node) dial(ctx context.Context, addr string, _ dialing) (net.Conn, erro
 	return nil, err
 }
 
-// candidates returns whom t means now, beginning with another one each time.
-func (n *Node) candidates(t *Target) ([]ident.NodeID, error) {
-	ids := n.members(t)
+// candidates returns who is to be tried for a stream to a service of one that t means: those that
+// listen on it, beginning with another one each time, and then some of those that have not said.
+// One member alone is asked whatever it said: it knows better.
+func (n *Node) candidates(t *Target, service string) ([]ident.NodeID, error) {
+	ids := n.meant(t)
 	switch {
-	case len(ids) > 0:
-		i := int(n.turn.Add(1) % uint64(len(ids)))
-		return append(ids[i:len(ids):len(ids)], ids[:i]...), nil
-	case t.kind == targetLeader:
-		return nil, ErrNoLeader
+	case len(ids) == 1:
+		return ids, nil
+	case len(ids) == 0:
+		return nil, n.nobody(t)
 	}
+	listening, silent := n.listening(ids, service)
+	silent = silent[:min(len(silent), silentMax)]
+	if t.one != chooseEvery {
+		if len(listening) == 0 {
+			listening = silent
+		}
+		listening, silent = n.choose(t, listening), nil
+	}
+	if len(listening) > 1 {
+		i := int(n.turn.Add(1) % uint64(len(listening)))
+		listening = append(listening[i:len(listening):len(listening)], listening[:i]...)
+	}
+	if ids = append(listening, silent...); len(ids) == 0 {
+		return nil, ErrNoService
+	}
+	return ids, nil
+}
+
+// listening returns which of the members listen on a service, and which have not said on what they
+// do.
+func (n *Node) listening(ids []ident.NodeID, service string) (listening, silent []ident.NodeID) {
+	for _, id := range ids {
+		services, told := n.eng.Exchange().Listening(id)
+		if _, listens := slices.BinarySearch(services, service); listens {
+			listening = append(listening, id)
+		} else if !told {
+			silent = append(silent, id)
+		}
+	}
+	return listening, silent
+}
+
+// nobody returns why t means nobody.
+func (n *Node) nobody(t *Target) error {
 	select {
 	case <-n.ended:
-		return nil, ErrClosed
+		return ErrClosed
 	default:
-		return nil, ErrNoMember
 	}
+	if t.kind == targetLeader {
+		return n.leaderless()
+	}
+	return ErrNoMember
 }
 
 // refusal returns the public error for a stream that was not opened.

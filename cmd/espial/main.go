@@ -142,7 +142,7 @@ Exit codes: 0 done, 1 the answer is no, 2 usage, 3 no node runs, 4 refused.`,
 		newUpCommand(), newDemoCommand(),
 		newMembersCommand(), newPeersCommand(), newTopicsCommand(), newStatusCommand(),
 		newPubCommand(), newSubCommand(),
-		newCallCommand(), newServeCommand(), newMethodsCommand(),
+		newCallCommand(), newServeCommand(), newMethodsCommand(), newServicesCommand(),
 		newLeaderCommand(), newPromoteCommand(), newResignCommand(),
 		newBenchCommand(), newBenchReceiverCommand(),
 	)

@@ -110,10 +110,11 @@ type Config struct {
 // something of their own.
 type Change struct {
 	core.Change
-	Note   Note
-	Count  uint64         // with NoteInDoubt
-	Report council.Report // with NoteElection
-	Method string         // with NoteMethodAdded and NoteMethodRemoved
+	Note    Note
+	Count   uint64         // with NoteInDoubt
+	Report  council.Report // with NoteElection
+	Method  string         // with NoteMethodAdded and NoteMethodRemoved
+	Service string         // with NoteServiceAdded and NoteServiceRemoved
 }
 
 // Note says which of the reports that core does not know a [Change] is.
@@ -121,14 +122,16 @@ type Note uint8
 
 // The notes.
 const (
-	NoteNone          Note = iota // Change.Kind says what it is
-	NoteListening                 // the node takes links
-	NoteInDoubt                   // a session ended with messages unacknowledged
-	NoteElection                  // Change.Report says what
-	NoteDiskDown                  // marks of elections cannot be written; Change.Reason says why
-	NoteDiskUp                    // they can again
-	NoteMethodAdded               // the member serves Change.Method to this node from now on
-	NoteMethodRemoved             // it serves it no more
+	NoteNone           Note = iota // Change.Kind says what it is
+	NoteListening                  // the node takes links
+	NoteInDoubt                    // a session ended with messages unacknowledged
+	NoteElection                   // Change.Report says what
+	NoteDiskDown                   // marks of elections cannot be written; Change.Reason says why
+	NoteDiskUp                     // they can again
+	NoteMethodAdded                // the member serves Change.Method to this node from now on
+	NoteMethodRemoved              // it serves it no more
+	NoteServiceAdded               // the member listens on Change.Service from now on
+	NoteServiceRemoved             // it listens on it no more
 )
 
 // Engine runs one node.
@@ -202,9 +205,11 @@ func New(cfg Config) (*Engine, error) {
 	e.paths.Changed = e.paths.changed
 	e.exchange = exchange.New(exchange.Config{
 		Self: cfg.Key.ID(), Incarnation: inc, Name: cfg.Name, EventMax: cfg.EventMax,
-		InDoubt: e.inDoubt, Offer: e.offered, Need: e.need, Opened: e.poked, Stale: e.stale,
+		InDoubt: e.inDoubt, Offer: e.offered, Listen: e.listens,
+		Need: e.need, Opened: e.poked, Stale: e.stale,
 		Sign: cfg.Key.Sign, Public: e.public,
 	})
+	e.streams.services.Changed = e.listening
 	e.core, err = core.New(time.Now(), core.Config{
 		Self: cfg.Key.ID(), Record: e.record(),
 		Sign:         func(r *frame.Record) error { return r.Sign(cfg.Key.Sign) },
@@ -303,6 +308,16 @@ func (e *Engine) offered(peer ident.NodeID, name, method string, served bool) {
 	}
 	m := core.Member{Record: frame.Record{ID: peer, Name: name}}
 	e.hub.report(Change{Note: note, Method: method, Change: core.Change{At: time.Now(), Member: m}})
+}
+
+// listens reports on what a member listens.
+func (e *Engine) listens(peer ident.NodeID, name, service string, open bool) {
+	note := NoteServiceRemoved
+	if open {
+		note = NoteServiceAdded
+	}
+	m := core.Member{Record: frame.Record{ID: peer, Name: name}}
+	e.hub.report(Change{Note: note, Service: service, Change: core.Change{At: time.Now(), Member: m}})
 }
 
 // inDoubt reports messages that may not have arrived.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/espial-go/espial/internal/core"
 	"github.com/espial-go/espial/internal/exchange"
+	"github.com/espial-go/espial/internal/glob"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/link"
 	"github.com/espial-go/espial/internal/mux"
@@ -46,6 +47,7 @@ type streams struct {
 	poke      chan struct{} // holds a token when there is something to dial
 	refused   atomic.Uint64 // connections that others dialled
 	unwrapped atomic.Uint64 // streams that wrappers failed
+	telling   sync.Mutex    // held while members are told what the services are; taken first
 
 	mu      sync.Mutex    // guards what follows
 	links   chan struct{} // closed when there may be another link
@@ -92,6 +94,16 @@ func newStreams() *streams {
 // Listen opens a listener on a service of this node.
 func (e *Engine) Listen(service string) (*mux.Listener, error) {
 	return e.streams.services.Listen(e.cfg.Key.ID().String(), service)
+}
+
+// listening tells the members on what this node listens. Names that no user can dial are for
+// this node's own use, and nobody is told.
+func (e *Engine) listening() {
+	e.streams.telling.Lock()
+	defer e.streams.telling.Unlock()
+	e.exchange.SetListening(slices.DeleteFunc(e.streams.services.Names(), func(name string) bool {
+		return glob.CheckName(name) != nil
+	}))
 }
 
 // OpenStream opens a stream to a service of a member, which may be this node. Besides the

@@ -42,9 +42,9 @@ type desk struct {
 	room    room              // in log, or for one more call
 	errands []session.Message // wait for room in log: what the reader of a link has to say
 	deaf    bool              // the peer knows no calls
-	told    []byte            // what this node serves to the peer, as it was told last
-	telling bool              // it is to be told
-	untold  bool              // the peer is about to tell what it serves
+
+	methods  notice // what each serves to the other
+	services notice // what each listens on
 
 	caller rpc.Caller[*waiter]
 	callee rpc.Callee[context.CancelFunc]
@@ -70,8 +70,11 @@ func (d *desk) open(in *session.Inbox) frame.OpenLane {
 // idle reports whether everything is acknowledged, and nothing at work. The caller holds the lock
 // of the pair.
 func (d *desk) idle() bool {
-	return len(d.errands) == 0 && !d.telling && d.cursor.Waiting() == 0 && d.callee.Running() == 0
+	return len(d.errands) == 0 && !d.telling() && d.cursor.Waiting() == 0 && d.callee.Running() == 0
 }
+
+// telling reports whether the peer is to be told a list. The caller holds the lock of the pair.
+func (d *desk) telling() bool { return d.methods.telling || d.services.telling }
 
 // Request is what a caller wants.
 type Request struct {
@@ -222,10 +225,8 @@ func (p *Pair) tell(a frame.Answer) {
 // take appends what there is to send of calls to dst. The caller holds mu.
 func (p *Pair) take(dst [][]byte, bytesMax int) [][]byte {
 	d := &p.calls
-	if d.telling {
-		_, err := p.post(session.Message{Topic: frame.TopicMethods, Payload: d.told})
-		d.telling = errors.Is(err, session.ErrFull)
-	}
+	p.notify(&d.methods, frame.TopicMethods)
+	p.notify(&d.services, frame.TopicServices)
 	for len(d.errands) > 0 {
 		if _, err := p.post(d.errands[0]); errors.Is(err, session.ErrFull) {
 			break
@@ -257,7 +258,7 @@ func (p *Pair) ackedCalls(number ident.Seq) (pending bool, err error) {
 	err = d.cursor.Acked(number)
 	p.count()
 	d.room.open()
-	return d.cursor.Pending() || len(d.errands) > 0 || d.telling, err
+	return d.cursor.Pending() || len(d.errands) > 0 || d.telling(), err
 }
 
 // answered takes what the peer says of a call.
@@ -282,7 +283,9 @@ func (p *Pair) hangUp() {
 	taken := d.cursor.Taken()
 	d.cursor.GiveUp()
 	p.count()
-	d.errands, d.told, d.telling = nil, nil, false // the next sweep or link tells it
+	d.errands = nil
+	d.methods.forget() // the next sweep or link tells it
+	d.services.forget()
 	p.end(d.caller.End(taken))
 	for _, stop := range d.callee.CancelAll() {
 		stop()

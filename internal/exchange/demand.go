@@ -91,7 +91,7 @@ func (p *Pair) needs() {
 		return
 	}
 	p.mu.Lock()
-	wanted := p.waits() || p.due() || p.calls.telling
+	wanted := p.waits() || p.due() || p.calls.telling()
 	p.mu.Unlock()
 	if wanted {
 		p.need()

@@ -107,6 +107,9 @@ type Config struct {
 	// goes it is not. It is called without a lock and must not block.
 	Offer func(peer ident.NodeID, name, method string, served bool)
 
+	// Listen is the same for the services on which a member, or this node, listens.
+	Listen func(peer ident.NodeID, name, service string, open bool)
+
 	// Opened is told when [Pair.Opened] or [Pair.Ready] has become true. It is called without a
 	// lock and must not block.
 	Opened func()
@@ -137,14 +140,15 @@ type Exchange struct {
 	relays     *relays
 	awaited    awaited
 	services   services
-	waiters    sync.Pool // of *waiter
+	listening  atomic.Pointer[[]string] // on what this node listens, by name; nil before it did
+	waiters    sync.Pool                // of *waiter
 	directory  directory
 	shelves    shelves
 	questions  questions
 	interests  atomic.Pointer[[]byte] // of this node's groups, encoded; nil before there was one
 	regrouping sync.Mutex             // held while interests are replaced; taken first
 
-	advertising sync.Mutex // held while a pair is told what this node serves; taken first
+	advertising sync.Mutex // held while a pair is told what this node offers; taken first
 	once        sync.Once
 
 	mu    sync.Mutex    // guards what follows, and every cursor on log
@@ -235,6 +239,7 @@ func (x *Exchange) SetMembers(pairs []*Pair, graph *gossip.Graph) {
 		if former.byID[p.id] != p {
 			p.advertise(false) // now that it is known whom a target means
 			p.offered(nil)     // where the session goes on
+			p.listens(nil)     // likewise
 			p.wake()           // its OPEN waits for this
 		}
 	}

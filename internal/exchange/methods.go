@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"bytes"
 	"maps"
 	"slices"
 	"strings"
@@ -72,67 +71,29 @@ func (x *Exchange) compare(id ident.NodeID, name string, before, now []frame.Met
 	if x.cfg.Offer == nil {
 		return
 	}
-	names := func(list []frame.Method) map[string]bool {
-		m := make(map[string]bool, len(list))
-		for _, method := range list {
-			m[method.Name] = true
+	names := func(list []frame.Method) []string {
+		all := make([]string, len(list))
+		for i := range list {
+			all[i] = list[i].Name
 		}
-		return m
+		return all
 	}
-	had, has := names(before), names(now)
-	for _, m := range before {
-		if !has[m.Name] {
-			x.cfg.Offer(id, name, m.Name, false)
-		}
-	}
-	for _, m := range now {
-		if !had[m.Name] {
-			x.cfg.Offer(id, name, m.Name, true)
-		}
-	}
+	differ(names(before), names(now), func(method string, served bool) {
+		x.cfg.Offer(id, name, method, served)
+	})
 }
 
 // serves reports whether a member may call the method.
 func (s *service) serves(id ident.NodeID) bool { return s.Serves == nil || s.Serves(id) }
 
-// advertiseAll tells each member what this node serves to it, if that has changed. The caller
-// holds no lock of a pair.
-func (x *Exchange) advertiseAll() {
-	if x.services.byName.Load() == nil {
-		return // there has never been a method
-	}
-	for _, p := range x.all() {
-		p.advertise(false)
-	}
-}
-
-// advertise tells the peer what this node serves to it, if that has changed since it was told, or
-// it is told anew. What has no room in the list is left out.
-func (p *Pair) advertise(anew bool) {
-	if p == p.x.self {
-		return
-	}
-	p.x.advertising.Lock() // or an older list could replace a newer one
-	defer p.x.advertising.Unlock()
-	var list []byte
-	for _, m := range p.x.offer(p.id) {
+// methodList returns what a member is told of the methods.
+func (x *Exchange) methodList(id ident.NodeID) (list []byte) {
+	for _, m := range x.offer(id) {
 		if longer := m.Append(list); len(longer) <= frame.MethodsMax {
 			list = longer
 		}
 	}
-	p.mu.Lock()
-	d := &p.calls
-	if anew {
-		d.told = nil
-	}
-	changed := !bytes.Equal(d.told, list)
-	if changed {
-		d.told, d.telling = list, true
-	}
-	p.mu.Unlock()
-	if changed {
-		p.reach()
-	}
+	return list
 }
 
 // advertised takes what the peer serves. What is malformed is left out.
@@ -150,11 +111,5 @@ func (p *Pair) advertised(payload []byte) {
 		before = *former
 	}
 	p.offered(before)
-	p.mu.Lock()
-	awaited := p.calls.untold
-	p.calls.untold = false
-	p.mu.Unlock()
-	if awaited && p.x.cfg.Opened != nil {
-		p.x.cfg.Opened()
-	}
+	p.heard(&p.calls.methods)
 }

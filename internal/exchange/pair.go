@@ -40,7 +40,8 @@ type Pair struct {
 	inc  ident.Incarnation
 	name string
 
-	methods atomic.Pointer[[]frame.Method] // what the peer serves, by name; nil for not told yet
+	methods   atomic.Pointer[[]frame.Method] // what the peer serves, by name; nil for not told yet
+	listening atomic.Pointer[[]string]       // the services it listens on, likewise
 
 	turn   chan struct{}             // holds a token while a link carries the pair
 	link   atomic.Pointer[attached]  // nil while there is none
@@ -226,7 +227,8 @@ func (p *Pair) open() frame.Open {
 	for lane := range o.Lanes {
 		o.Lanes[lane] = frame.OpenLane{Received: p.in[lane].Received(), Window: uint32(p.in[lane].Window())}
 	}
-	o.Calls, o.Methods = p.calls.open(p.in[frame.Calls]), p.calls.telling
+	o.Calls = p.calls.open(p.in[frame.Calls])
+	o.Methods, o.Services = p.calls.methods.telling, p.calls.services.telling
 	d, b := &o.Lanes[frame.Direct], &o.Lanes[frame.Broadcast]
 	d.First, d.Message = p.direct.First(), p.direct.Message()
 	if p.onDemand() {
@@ -329,7 +331,7 @@ func (p *Pair) resume(o frame.Open) error {
 	lost, err := p.start([lanes]frame.OpenLane{b, o.Lanes[frame.Direct], o.Calls})
 	fresh := p.fresh
 	p.untold = p.untold || o.Groups
-	p.calls.untold = p.calls.untold || o.Methods
+	p.announced(o)
 	p.mu.Unlock()
 	p.x.mu.Lock()
 	if p.cursor != nil && err == nil && b.First != 0 {

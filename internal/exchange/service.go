@@ -116,12 +116,12 @@ func (x *Exchange) serviceOf(topic []byte) *service {
 // owned. It never waits.
 func (p *Pair) called(ev frame.Events, owned bool) {
 	number := ev.Message
-	if string(ev.Topic) == frame.TopicMethods {
-		for run := ev.Run; len(run) > 0; {
-			var payload []byte
-			payload, run = frame.NextPayload(run)
-			p.advertised(payload)
-		}
+	switch string(ev.Topic) {
+	case frame.TopicMethods:
+		lists(ev.Run, p.advertised)
+		return
+	case frame.TopicServices:
+		lists(ev.Run, p.listened)
 		return
 	}
 	for run := ev.Run; len(run) > 0; number++ {
@@ -136,6 +136,15 @@ func (p *Pair) called(ev frame.Events, owned bool) {
 		} else {
 			p.x.forged.Add(1)
 		}
+	}
+}
+
+// lists hands on each list of a run.
+func lists(run []byte, take func(list []byte)) {
+	for len(run) > 0 {
+		var list []byte
+		list, run = frame.NextPayload(run)
+		take(list)
 	}
 }
 

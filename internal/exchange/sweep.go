@@ -194,6 +194,7 @@ func (x *Exchange) dismiss(p *Pair) {
 	x.questions.over(p)
 	x.directory.set(p, nil)
 	p.methods.Store(nil)
+	p.listening.Store(nil)
 }
 
 // giveUp is end but for the report: it returns how many messages are in doubt. The caller
@@ -261,12 +262,12 @@ func (p *Pair) Opened() bool {
 	return p.opened
 }
 
-// Ready is Opened, and that the groups and the methods of the peer are known here if it has any:
-// whatever is published then is for all who subscribed before, and a call finds who serves it.
+// Ready is Opened, and that the groups, methods and services of the peer are known here if it has
+// any: whatever is published then is for all who subscribed before, and a call finds who serves it.
 func (p *Pair) Ready() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.opened && !p.untold && !p.calls.untold
+	return p.opened && !p.untold && !p.calls.methods.untold && !p.calls.services.untold
 }
 
 // Drained reports whether every member has acknowledged everything, also one whose link

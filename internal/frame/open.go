@@ -30,16 +30,21 @@ type Open struct {
 	// that is new.
 	Methods bool
 
+	// Services is the same of a message under [TopicServices]. A node that has never sent one
+	// in this session and does not announce it listens on nothing.
+	Services bool
+
 	// Groups announces a message under [TopicInterests], before any other that is new.
 	Groups bool
 }
 
-// Fields of OPEN. A node that does not know those of Groups or Methods, which have no value, loses
-// nothing but time; one that does not know that of Calls is never sent any.
+// Fields of OPEN. A node that does not know those of Groups, Methods or Services, which have no
+// value, loses nothing but time; one that does not know that of Calls is never sent any.
 const (
-	fieldGroups  = 2
-	fieldCalls   = 4
-	fieldMethods = 6
+	fieldGroups   = 2
+	fieldCalls    = 4
+	fieldMethods  = 6
+	fieldServices = 8
 )
 
 // OpenLane is what [Open] says about one lane.
@@ -102,6 +107,9 @@ func (o Open) Append(dst []byte) []byte {
 	if o.Methods {
 		dst = AppendField(dst, fieldMethods, nil)
 	}
+	if o.Services {
+		dst = AppendField(dst, fieldServices, nil)
+	}
 	Seal(dst[start:])
 	return dst
 }
@@ -116,6 +124,8 @@ func decodeOpen(r *reader) (o Open) {
 			o.Groups = true
 		case fieldMethods:
 			o.Methods = true
+		case fieldServices:
+			o.Services = true
 		case fieldCalls:
 			lane := reader{b: value}
 			o.Calls = lane.openLane(Calls)

@@ -129,6 +129,15 @@ var vectors = []struct {
 			0000000000000001 0000000000000001 0000000000000000 00000001
 			04 1c 0000000000000003 0000000000000002 0000000000000005 00400000 06 00`,
 	},
+	{
+		name: "OPEN of a node that listens on services",
+		frame: frame.Open{
+			Lanes:    [frame.Lanes]frame.OpenLane{{First: 1, Message: 1, Window: 1}, {First: 1, Message: 1, Window: 1}},
+			Services: true,
+		},
+		wire: `18 00003a 0000000000000001 0000000000000001 0000000000000000 00000001
+			0000000000000001 0000000000000001 0000000000000000 00000001 08 00`,
+	},
 	{name: "ACKED", frame: frame.Acked{Lane: frame.Direct, Number: 6}, wire: "19 000009 01 0000000000000006"},
 	{
 		name: "RELAY",

@@ -1,7 +1,9 @@
 package mux
 
 import (
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -14,6 +16,10 @@ const backlogMax = 512
 // Services are the listeners of a node, by service. All its sessions share them.
 // The zero value is ready.
 type Services struct {
+	// Changed is told when there is another listener, or one less; nil for nobody. It is called
+	// without a lock and must not block. It must not be set once there is a listener.
+	Changed func()
+
 	late atomic.Int64 // calls of wrappers that took too long and are not back
 
 	mu        sync.Mutex // guards what follows
@@ -24,13 +30,21 @@ type Services struct {
 // Listen opens a listener on a service of the node. It fails with EADDRINUSE if there is
 // one, and with [net.ErrClosed] after Close.
 func (v *Services) Listen(node, service string) (*Listener, error) {
-	addr := Addr{Node: node, Service: service}
+	l, err := v.listen(Addr{Node: node, Service: service})
+	if err == nil {
+		v.changed()
+	}
+	return l, err
+}
+
+// listen is Listen, but tells nobody.
+func (v *Services) listen(addr Addr) (*Listener, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch {
 	case v.closed:
 		return nil, opError("listen", nil, addr, net.ErrClosed)
-	case v.listeners[service] != nil:
+	case v.listeners[addr.Service] != nil:
 		return nil, opError("listen", nil, addr, syscall.EADDRINUSE)
 	case v.listeners == nil:
 		v.listeners = map[string]*Listener{}
@@ -39,11 +53,25 @@ func (v *Services) Listen(node, service string) (*Listener, error) {
 		services: v, addr: addr,
 		backlog: make(chan accepted, backlogMax), done: make(chan struct{}),
 	}
-	v.listeners[service] = l
+	v.listeners[addr.Service] = l
 	return l, nil
 }
 
-// Close closes every listener. There are none from then on.
+// changed calls Changed.
+func (v *Services) changed() {
+	if v.Changed != nil {
+		v.Changed()
+	}
+}
+
+// Names returns the services that have a listener, sorted.
+func (v *Services) Names() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Sorted(maps.Keys(v.listeners))
+}
+
+// Close closes every listener. There are none from then on; Changed is not told.
 func (v *Services) Close() {
 	v.mu.Lock()
 	all := v.listeners
@@ -64,9 +92,13 @@ func (v *Services) find(service string) *Listener {
 // forget takes a listener out.
 func (v *Services) forget(l *Listener) {
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.listeners[l.addr.Service] == l {
+	known := v.listeners[l.addr.Service] == l
+	if known {
 		delete(v.listeners, l.addr.Service)
+	}
+	v.mu.Unlock()
+	if known {
+		v.changed()
 	}
 }
 

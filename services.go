@@ -1,0 +1,28 @@
+package espial
+
+import "iter"
+
+// ServiceInfo is what a member says of a service on which it listens.
+type ServiceInfo struct {
+	Service string `json:"service"` // its name
+	Member  Sender `json:"member"`  // who listens
+}
+
+// Services yields on what the members listen for streams, this node included: by join number of
+// the members, and by name. Members tell it when it changes, and of those that were there before
+// it is known when [Node.WaitFor] returns; [Node.Changes] has it as [ServiceAdded] and
+// [ServiceRemoved]. Of a member with more than 256 services some may be missing; they can be
+// dialled by its name all the same.
+func (n *Node) Services() iter.Seq[ServiceInfo] {
+	return func(yield func(ServiceInfo) bool) {
+		for _, member := range n.eng.View().Members {
+			from := Sender{ID: NodeID(member.Record.ID), Name: member.Record.Name}
+			services, _ := n.eng.Exchange().Listening(member.Record.ID)
+			for _, service := range services {
+				if !yield(ServiceInfo{Service: service, Member: from}) {
+					return
+				}
+			}
+		}
+	}
+}
