@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -256,4 +257,31 @@ func TestAnUndeliveredErrorNamesItsCauses(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, espial.ErrNoMember) {
 		t.Error("it does not wrap its causes")
 	}
+}
+
+// TestConfirmationsOfTooManyMembers: those of 256 members are waited for; for more nothing is
+// published, however few of them would be enough.
+func TestConfirmationsOfTooManyMembers(t *testing.T) {
+	inCluster(t, 1, func(c *cluster) {
+		n := c.nodes[0]
+		own := c.listen(n, "x")
+		all := espial.All().Queued().AtLeast(1)
+		for i := range 256 {
+			if i == 255 {
+				if err := n.Publish(c.Context(), "x", []byte("256"), all); err != nil {
+					t.Errorf("to %d members: %v", n.Status().Members, err)
+				}
+			}
+			c.attacker(i % 200).join(n)
+			time.Sleep(10 * time.Millisecond)
+		}
+		for _, to := range []espial.Target{all, espial.All().Handled(), espial.Named("*").Queued()} {
+			if err := n.Publish(c.Context(), "x", []byte("257"), to); !errors.Is(err, espial.ErrTooManyAcks) {
+				t.Errorf("to %d members: %v, want %v", n.Status().Members, err, espial.ErrTooManyAcks)
+			}
+		}
+		if got := own.heard(); !slices.Equal(got, []string{"x 256"}) {
+			t.Errorf("published: %q", got)
+		}
+	})
 }

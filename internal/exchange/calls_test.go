@@ -14,7 +14,6 @@ import (
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/mailbox"
-	"github.com/espial-go/espial/internal/rpc"
 )
 
 // ringing is a call that somebody waits for.
@@ -334,19 +333,19 @@ func TestCallsBeyondTheLimitWait(t *testing.T) {
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		var all []*ringing
-		for range rpc.CallsMax + 1 {
+		for range 1024 + 1 {
 			all = append(all, a.ring(ctx, b, "wait", "x"))
 			synctest.Wait()
 		}
 		w.carryCalls()
-		if n := len(strings.Fields(had.String())); n != rpc.CallsMax {
-			t.Errorf("%d calls reach the callee, want %d", n, rpc.CallsMax)
+		if n := len(strings.Fields(had.String())); n != 1024 {
+			t.Errorf("%d calls reach the callee, want 1,024", n)
 		}
 		release <- struct{}{}
 		synctest.Wait()
 		w.carryCalls()
-		if n := len(strings.Fields(had.String())); n != rpc.CallsMax+1 {
-			t.Errorf("%d calls reach the callee after one was answered, want %d", n, rpc.CallsMax+1)
+		if n := len(strings.Fields(had.String())); n != 1025 {
+			t.Errorf("%d calls reach the callee after one was answered, want 1,025", n)
 		}
 		cancel()
 		for _, r := range all {

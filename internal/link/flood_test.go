@@ -89,6 +89,30 @@ func TestRecordsBeforeAdmissionAreFew(t *testing.T) {
 	}
 }
 
+// The 64th record that brings no whole HELLO is the last one that is waited for.
+func TestSixtyFourRecordsAreRead(t *testing.T) {
+	for _, tt := range []struct {
+		records int
+		breach  bool // else the admission goes on, to its end after 5 s
+	}{{63, false}, {64, true}} {
+		inBubble(t, func(t *testing.T, n *memnet.Network) {
+			f, c := meet(t, n)
+			go func() {
+				for _, b := range hello()[:tt.records] {
+					_, _ = f.nc.Write(f.record(typeData, b))
+				}
+				_, _ = io.Copy(io.Discard, f.conn)
+			}()
+			began := time.Now()
+			_, err := c.Admit(t.Context(), policy(newIdentity(t, 2), "b"))
+			took := time.Since(began)
+			if errors.Is(err, admission.ErrBreach) != tt.breach || took < time.Second != tt.breach {
+				t.Errorf("%d records: %v after %v, want a breach at once: %t", tt.records, err, took, tt.breach)
+			}
+		})
+	}
+}
+
 // A peer whose TLS makes small records is admitted all the same.
 func TestHelloMayComeInPieces(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *memnet.Network) {

@@ -175,16 +175,16 @@ func wide(n int, inc ident.Incarnation) frame.Record {
 func TestLimits(t *testing.T) {
 	t.Run("the member that was lost first is forgotten first", func(t *testing.T) {
 		s := newScript(t).up("a")
-		for n := range member.LostMax + 1 {
+		for n := range 1024 + 1 {
 			s.linkUp(wide(n, 1), "seed")
 			s.Dead(s.now, wide(n, 1).ID, false)
-			if n < member.LostMax {
+			if n < 1024 {
 				s.Take()
 			}
 		}
 		s.want(noise, "forget w")
-		if got := s.Lost(); len(got) != member.LostMax || got[0].Record.ID != wide(1, 1).ID {
-			t.Errorf("%d lost members, want %d from the second on", len(got), member.LostMax)
+		if got := s.Lost(); len(got) != 1024 || got[0].Record.ID != wide(1, 1).ID {
+			t.Errorf("%d lost members, want 1,024 from the second on", len(got))
 		}
 	})
 	t.Run("pending records are bounded", func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestLimits(t *testing.T) {
 	})
 	t.Run("buried incarnations are bounded", func(t *testing.T) {
 		s := newScript(t).up("a")
-		for inc := range ident.Incarnation(member.BuriedMax + 2) {
+		for inc := range ident.Incarnation(4096 + 2) {
 			s.linkUp(rec('b', inc+1, 1), "seed")
 		}
 		s.wantError(rec('b', 2, 1), member.ErrOver).linkUp(rec('b', 1, 1), "seed")

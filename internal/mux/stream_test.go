@@ -102,7 +102,7 @@ func TestHalfClose(t *testing.T) {
 }
 
 // A Write that waits for a window is woken by CloseWrite, Close, Reset and its deadline, and
-// says which it was.
+// says which it was. The window is 256 KiB, of which the name of the service takes some bytes.
 func TestWhatEndsAWrite(t *testing.T) {
 	tests := []struct {
 		name string
@@ -122,7 +122,10 @@ func TestWhatEndsAWrite(t *testing.T) {
 				a, b := p.open(p.listen("api"), "api")
 				done := make(chan error)
 				go func() {
-					_, err := a.Write(make([]byte, 1<<20)) // four times the window
+					n, err := a.Write(make([]byte, 1<<20))
+					if n > 256<<10 || n < 255<<10 {
+						p.Errorf("%d bytes were written, want the window of 256 KiB", n)
+					}
 					done <- err
 				}()
 				time.Sleep(time.Second)
