@@ -62,6 +62,10 @@ func (n *Node) serveControl(ctx context.Context) {
 //	                          null once the method is served, then each call {call,from,codec,data}
 //	                          and the end of those that are given up {call,stop}, until the client goes
 //	answer {call,data,error}  nothing; the answer to a call
+//	dial {to,timeout_ms}      {member}, then the stream
+//	listen {service,max}      null once the node listens, then each stream {stream,member}, at most
+//	                          max of them at a time, until the client goes
+//	accept {stream}           {member}, then the stream, which waits 10 s for that
 type controller struct{ n *Node }
 
 // Handle implements [control.Handler].
@@ -96,6 +100,8 @@ func (c controller) Handle(ctx context.Context, r control.Request, send func(any
 		return c.serve(ctx, r.Args, send)
 	case "answer":
 		return c.answer(r.Args)
+	case "dial", "listen", "accept":
+		return c.stream(ctx, r, send)
 	}
 	return &control.Error{
 		Code: control.CodeVerb, Text: "the node does not know " + r.Verb + "; it has version " + Version,

@@ -55,6 +55,7 @@ var layers = map[string][]string{
 	"internal/memnet":    {},
 	"internal/flow":      {},
 	"internal/mux":       {"internal/frame"},
+	"internal/tunnel":    {},
 	"internal/link":      {"internal/ident", "internal/frame", "internal/admission"},
 	"internal/multicast": {"internal/ident", "internal/packet"},
 	"internal/exchange": {
@@ -77,7 +78,7 @@ var layers = map[string][]string{
 		"internal/fault", "internal/member", "internal/dial", "internal/beacon", "internal/session",
 		"internal/admission", "internal/mailbox", "internal/core", "internal/council",
 		"internal/disk", "internal/link", "internal/multicast", "internal/mux", "internal/exchange", "internal/engine",
-		"internal/control", "internal/flow",
+		"internal/control", "internal/flow", "internal/tunnel",
 	},
 
 	// 6: what plugs into the API, linked only where it is imported.
@@ -96,7 +97,7 @@ var layers = map[string][]string{
 	// 7: programs. Every package under examples/ has the rule of "examples".
 	"cmd/espial": {
 		"", "codec", "codec/bson", "codec/cbor", "codec/msgpack", "internal/control", "internal/gauge",
-		"internal/term",
+		"internal/glob", "internal/term", "internal/tunnel",
 	},
 	"examples": {""},
 }

@@ -34,6 +34,7 @@ type Node struct {
 	panics atomic.Uint64 // of handlers
 	booths booths
 	flows  flow.Desk
+	berths berths
 
 	topic atomic.Pointer[string] // the last one that was checked: events come in droves
 	turn  atomic.Uint64          // of [Target.One]

@@ -143,6 +143,7 @@ Exit codes: 0 done, 1 the answer is no, 2 usage, 3 no node runs, 4 refused.`,
 		newMembersCommand(), newPeersCommand(), newTopicsCommand(), newStatusCommand(),
 		newPubCommand(), newSubCommand(),
 		newCallCommand(), newServeCommand(), newMethodsCommand(), newServicesCommand(),
+		newExposeCommand(), newForwardCommand(), newNcCommand(),
 		newLeaderCommand(), newPromoteCommand(), newResignCommand(),
 		newBenchCommand(), newBenchReceiverCommand(),
 	)

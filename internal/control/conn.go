@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,21 +20,25 @@ type conn struct {
 	max  int    // bytes of the request line
 	long *Error // the answer to a longer one
 	cut  error  // why nothing more can be written: half a line may be out
+
+	place *place         // among those of the server
+	watch sync.WaitGroup // looks for the end of the client
+	taken atomic.Bool    // Take was called
 }
 
 func newConn(c net.Conn, lineMax int, long *Error) *conn {
 	if long == nil {
 		long = badRequest("the request is longer than %d bytes", lineMax)
 	}
-	return &conn{Conn: c, in: bufio.NewReader(c), max: lineMax, long: long}
+	alone := &place{of: &counts{conns: 1}}
+	return &conn{Conn: c, in: bufio.NewReader(c), max: lineMax, long: long, place: alone}
 }
 
 // serve answers the one request and closes the connection. An error while writing has
 // nobody to go to: the client is gone.
 func (c *conn) serve(ctx context.Context, h Handler) {
 	client, gone := context.WithCancel(ctx)
-	var watch sync.WaitGroup
-	defer watch.Wait() // for the reader below, which ends with the connection
+	defer c.watch.Wait() // for the reader below, which ends with the connection
 	defer func() { _ = c.Close() }()
 	defer gone()
 	_ = c.SetReadDeadline(time.Now().Add(requestWait))
@@ -47,11 +52,17 @@ func (c *conn) serve(ctx context.Context, h Handler) {
 	r, err := c.request()
 	if err == nil {
 		_ = c.SetReadDeadline(time.Time{})
-		watch.Go(func() {
-			_, _ = c.in.ReadByte() // the end, or what does not belong here
-			gone()
+		c.watch.Go(func() {
+			_, err := c.in.Peek(1) // the end, or what does not belong here
+			if !c.taken.Load() || !errors.Is(err, os.ErrDeadlineExceeded) {
+				gone()
+			}
 		})
+		r.take = func(facts any) (*Stream, error) { return c.take(client, facts) }
 		err = h.Handle(client, r, func(v any) error { return c.send(client, v) })
+	}
+	if c.taken.Load() {
+		return // what follows is the stream's
 	}
 	if err != nil && ctx.Err() != nil {
 		err = &Error{Code: CodeClosed, Text: "the node has ended"}

@@ -30,6 +30,10 @@
 // the request. An answer without a last line means that the node was killed. Every server
 // answers the verb "hello" with one [Hello].
 //
+// Some answers end with a line that makes a [Stream] of the rest of the connection:
+//
+//	{"data":...,"stream":true}
+//
 // # Who may connect
 //
 // The socket has mode 0600 and lies in a folder of mode 0700 that belongs to the user of the
@@ -38,7 +42,8 @@
 //
 // # Limits
 //
-// A server has at most 32 connections; the next ones are answered with [CodeBusy]. A
+// A server has at most 32 connections and, besides, 1,024 that have become streams; the next ones
+// are answered with [CodeBusy]. A
 // client has 5 s to send its request, of at most [Server.LineMax] bytes, and is cut off when it
 // takes more than 10 s for one line of the answer. Every connection has its own goroutines, so a slow
 // client delays nobody else.

@@ -9,13 +9,27 @@ const verbMax = 32
 type Request struct {
 	Verb string          `json:"verb"`           // 1 to 32 characters a-z and '_'
 	Args json.RawMessage `json:"args,omitempty"` // what belongs to the verb; any JSON value, or nothing
+
+	take func(facts any) (*Stream, error)
 }
 
-// answer is one line of an answer. Exactly one field is set.
+// answer is one line of an answer. Exactly one field is set, but for data with a stream.
 type answer struct {
-	Data  json.RawMessage `json:"data,omitempty"`
-	Done  bool            `json:"done,omitempty"`
-	Error *Error          `json:"error,omitempty"`
+	Data   json.RawMessage `json:"data,omitempty"`
+	Stream bool            `json:"stream,omitempty"` // what follows is a [Stream]
+	Done   bool            `json:"done,omitempty"`
+	Error  *Error          `json:"error,omitempty"`
+}
+
+// newRequest returns a request of a client.
+func newRequest(verb string, args any) (Request, error) {
+	r := Request{Verb: verb}
+	if args == nil {
+		return r, nil
+	}
+	b, err := json.Marshal(args)
+	r.Args = b
+	return r, err
 }
 
 // Hello is the answer to the verb "hello": who it is that listens.

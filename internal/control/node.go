@@ -125,13 +125,9 @@ func gone(err error) bool {
 // ended first, what each returned, or ctx's error; in the last two cases the request is
 // abandoned. The size of an answer is bounded by nothing but the node.
 func (n Node) Call(ctx context.Context, verb string, args any, each func(json.RawMessage) error) error {
-	r := Request{Verb: verb}
-	if args != nil {
-		b, err := json.Marshal(args)
-		if err != nil {
-			return err
-		}
-		r.Args = b
+	r, err := newRequest(verb, args)
+	if err != nil {
+		return err
 	}
 	c, err := dial(ctx, n.Path)
 	if err != nil {

@@ -18,7 +18,8 @@ const (
 	// LineMaxDefault is the limit of a request line, in bytes, unless [Server.LineMax] is set.
 	LineMaxDefault = 64 << 10
 
-	connsMax     = 32
+	connsMax     = 32                     // connections that are no streams
+	streamsMax   = 1024                   // as many as a node may open to one member
 	requestWait  = 5 * time.Second        // to send the request
 	stallMax     = 10 * time.Second       // for the client to take one line of the answer
 	farewellWait = 100 * time.Millisecond // for the last line when the node ends
@@ -118,7 +119,7 @@ func (s *Server) Serve(ctx context.Context, h Handler) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
 
-	free := make(chan struct{}, connsMax)
+	var taken counts
 	for {
 		c, err := s.ln.Accept()
 		switch {
@@ -130,15 +131,64 @@ func (s *Server) Serve(ctx context.Context, h Handler) error {
 			}
 			continue
 		}
-		select {
-		case free <- struct{}{}:
-			conns.Go(func() {
-				defer func() { <-free }()
-				newConn(c, s.LineMax, s.TooLong).serve(ctx, h)
-			})
-		default:
+		place, ok := taken.conn()
+		if !ok {
 			busy(c)
+			continue
 		}
+		conns.Go(func() {
+			defer place.free()
+			n := newConn(c, s.LineMax, s.TooLong)
+			n.place = place
+			n.serve(ctx, h)
+		})
+	}
+}
+
+// counts are the connections of a server.
+type counts struct {
+	mu             sync.Mutex // guards what follows
+	conns, streams int
+}
+
+// place is one connection among them.
+type place struct {
+	of     *counts
+	stream bool
+}
+
+// conn takes a place for a new connection, if there is one.
+func (n *counts) conn() (*place, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.conns == connsMax {
+		return nil, false
+	}
+	n.conns++
+	return &place{of: n}, true
+}
+
+// move makes the connection a stream, if there is a place for another one.
+func (p *place) move() bool {
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	if p.of.streams == streamsMax {
+		return false
+	}
+	p.of.conns--
+	p.of.streams++
+	p.stream = true
+	return true
+}
+
+// free gives the place back.
+func (p *place) free() {
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	if p.stream {
+		p.of.streams--
+	} else {
+		p.of.conns--
 	}
 }
 

@@ -26,6 +26,7 @@ const (
 	CodeCanceled              // who opened the stream gave up
 	CodeLeave                 // the node leaves, or its session ended
 	CodeWrap                  // a wrapper failed
+	CodeAborted               // the program at the other end broke it off
 
 	// CodeLost says that the connection broke. It is never sent.
 	CodeLost Code = 1<<32 - 1
@@ -54,6 +55,8 @@ func (c Code) String() string {
 		return "the node left"
 	case CodeWrap:
 		return "a wrapper failed"
+	case CodeAborted:
+		return "broken off"
 	case CodeLost:
 		return "connection lost"
 	default:

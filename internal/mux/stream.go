@@ -39,6 +39,7 @@ type Stream struct {
 	readBy time.Time  // zero for never
 	taking bool       // a Read takes data, for which yamux must have no deadline
 	ended  bool       // CloseWrite was called
+	harsh  bool       // Close is a reset, by SetLinger
 }
 
 func newStream(s *Session, ys *yamux.Stream, local, remote Addr) *Stream {
@@ -207,6 +208,13 @@ func (st *Stream) CloseWrite() error {
 // read is lost, and the other end gets a reset with [CodeClosed] if it writes more. Close
 // does not wait.
 func (st *Stream) Close() error {
+	st.mu.Lock()
+	harsh := st.harsh && !st.isClosed()
+	st.mu.Unlock()
+	if harsh {
+		st.Reset(CodeAborted)
+		return nil
+	}
 	if !st.shut() {
 		return opError("close", st.local, st.remote, net.ErrClosed)
 	}
@@ -266,6 +274,15 @@ func (st *Stream) Reset(c Code) {
 	if first {
 		st.session.remove(st)
 	}
+}
+
+// SetLinger says what Close does, as that of a [net.TCPConn]: with 0 it resets the stream, and the
+// other end knows that what it read is not all; with any other number it closes as usual.
+func (st *Stream) SetLinger(seconds int) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.harsh = seconds == 0
+	return nil
 }
 
 // isClosed reports whether Close or Reset was called.

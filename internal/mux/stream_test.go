@@ -112,6 +112,7 @@ func TestWhatEndsAWrite(t *testing.T) {
 		{"CloseWrite", func(a, _ *mux.Stream) { a.CloseWrite() }, syscall.EPIPE},
 		{"Close", func(a, _ *mux.Stream) { a.Close() }, net.ErrClosed},
 		{"Reset", func(a, _ *mux.Stream) { a.Reset(mux.CodeNone) }, net.ErrClosed},
+		{"Close, without lingering", func(a, _ *mux.Stream) { a.SetLinger(0); a.Close() }, net.ErrClosed},
 		{"its deadline", func(a, _ *mux.Stream) { a.SetWriteDeadline(time.Now().Add(time.Second)) }, os.ErrDeadlineExceeded},
 		{"the reader closes", func(_, b *mux.Stream) { b.Close() }, syscall.ECONNRESET},
 		{"the reader resets", func(_, b *mux.Stream) { b.Reset(mux.CodeTimeout) }, syscall.ECONNRESET},
@@ -151,6 +152,10 @@ func TestWhatEndsARead(t *testing.T) {
 		{
 			"the other end resets", func(_ *pair, _, b *mux.Stream) { b.Reset(mux.CodeCanceled) },
 			syscall.ECONNRESET, mux.CodeCanceled,
+		},
+		{
+			"the other end closes without lingering", func(_ *pair, _, b *mux.Stream) { b.SetLinger(0); b.Close() },
+			syscall.ECONNRESET, mux.CodeAborted,
 		},
 		{"this end closes", func(_ *pair, a, _ *mux.Stream) { a.Close() }, net.ErrClosed, 0},
 		{
