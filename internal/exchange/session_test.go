@@ -443,3 +443,23 @@ func TestWhatASessionLostOthersHave(t *testing.T) {
 		m.check(nil)
 	})
 }
+
+// A node that was listed all the time has its first link with an origin in the middle of what the
+// origin publishes, and of which the node has heard nothing. The beginning is repaired.
+func TestWhatWasThereBeforeTheFirstLinkIsRepaired(t *testing.T) {
+	bubble(t, 4, func(m *mesh) {
+		m.list(all, always)
+		m.connect(0, 2)
+		m.connect(1, 3)
+		time.Sleep(time.Second)
+		m.stations[0].say(1000, 1000)
+		time.Sleep(time.Second)
+		m.connect(0, 1)
+		for range 50 {
+			m.stations[0].say(10, 1000)
+			time.Sleep(hop / 5)
+		}
+		time.Sleep(5 * time.Second)
+		m.check(nil)
+	})
+}

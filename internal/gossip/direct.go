@@ -36,8 +36,9 @@ func (r *Router) Begin(now time.Time, m Member, at Place) {
 }
 
 // Opened says where an origin begins on a new link with this node, which is to get all beyond.
-// As long as nothing came of it this node begins there, unless neighbours say that it begins
-// earlier: then it counts if all who know of more have nothing of it to give.
+// As long as nothing came of it this node begins there, unless neighbours, or the origin when it
+// is greeted, say that it begins earlier: then it counts if all who know of more have nothing of
+// it to give.
 func (r *Router) Opened(now time.Time, m Member, at Place) {
 	r.enter()
 	o := r.meet(now, m)
@@ -45,8 +46,8 @@ func (r *Router) Opened(now time.Time, m Member, at Place) {
 		return
 	}
 	o.opened, o.start, o.startWhole = true, at.Received, at.Whole
-	if o.based && at.Received > o.received && !o.repair.barren() {
-		return
+	if at.Received > o.received && !(o.based && o.repair.barren()) {
+		return // somebody may say more
 	}
 	o.begin(now, at.Received, at.Whole, true)
 	r.follow(now, o)

@@ -111,8 +111,19 @@ func TestOpened(t *testing.T) {
 		s := fresh(t).marks('a', true, frame.Mark{Origin: name('x'), Incarnation: one, First: 21, Last: 20, Message: 21})
 		opened(s, 22).get('a', s2(t, 'x', 21)).want("0 deliver x 21-22")
 	})
-	t.Run("and where no neighbour has said anything", func(t *testing.T) {
-		opened(fresh(t), 31).get('a', s2(t, 'x', 31)).want("0 deliver x 31-32")
+	t.Run("and where nobody has said anything by the time that one could have", func(t *testing.T) {
+		opened(fresh(t), 31).get('a', s2(t, 'x', 31)).to(1000).want("250 deliver x 31-32")
+	})
+	t.Run("at once where the origin signed nothing before", func(t *testing.T) {
+		b := s2(t, 'x', 31)
+		b.Fields = frame.AppendSince(nil, 31, 31)
+		opened(fresh(t), 31).get('a', b).want("0 deliver x 31-32")
+	})
+	t.Run("but not where the origin answers that this node begins earlier", func(t *testing.T) {
+		s := newScript(t, around+" sx", "abcdx").silent("hail tell forward pull")
+		opened(s, 31).get('x', s2(t, 'x', 31))
+		s.marks('x', true, frame.Mark{Origin: name('x'), Incarnation: one, First: 1, Last: 0, Message: 1})
+		s.to(5000).want("2250 deliver x 31-32 lost 30")
 	})
 	t.Run("nor once something came", func(t *testing.T) {
 		s := fresh(t).get('a', s2(t, 'x', 1)).skip()

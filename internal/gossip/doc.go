@@ -57,6 +57,7 @@
 //	at once          when a neighbour says that it does not have it any more
 //	2 s              without a neighbour that has it: it is given up
 //	at once          when every neighbour has given it up
+//	300 ms           after a step forward at the earliest, the next gap
 //
 // What a neighbour may ask in a second is bounded. Batches are kept for a minute, within 16
 // MiB, of which one origin has a quarter. What a member published is repaired for a minute
@@ -66,7 +67,8 @@
 //
 // A newcomer begins with each origin where that was when it was accepted. Neighbours tell
 // it: it says how long ago its first link came up, and they say how far they were then.
-// Of an origin that is heard of later, each neighbour says where it began itself. A member
+// Of an origin that is heard of later, each neighbour says where it began itself. A new link
+// with the origin counts as such only if the origin, when greeted, does not know better. A member
 // that was silent for long begins with the first batch that it signed.
 //
 // # A link with the origin

@@ -58,10 +58,16 @@ func (r *Router) assign(now time.Time) {
 // base makes an origin begin with the first batch that it signed since it last did without, if
 // it was a member for long before anything was heard of it, and not before that batch if not.
 func (r *Router) base(now time.Time, o *origin, b *frame.Relay) {
-	if o.proven || !o.based && !o.settled {
+	first, message := b.Since()
+	switch {
+	case o.proven:
+		return
+	case !o.based && !o.settled:
+		if o.opened && first > o.start { // it signed nothing that the link does not bring
+			o.begin(now, o.start, o.startWhole, true)
+		}
 		return
 	}
-	first, message := b.Since()
 	if !o.based || o.settled && o.received > first-1 {
 		o.begin(now, first-1, message-1, true)
 		return

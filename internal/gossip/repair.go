@@ -23,6 +23,11 @@ const (
 	// repair it first. It is given up earlier if each neighbour says that it gave it up.
 	GapMax = 2 * time.Second
 
+	// hearMax is how long after a step forward the next gap is not given up: neighbours that
+	// gave up at the same moment have just now something to offer, and tell with their next
+	// digest.
+	hearMax = 3 * DigestInterval
+
 	// probeInterval is the time between questions for what no neighbour says it has.
 	probeInterval = 500 * time.Millisecond
 
@@ -295,13 +300,13 @@ func (r *Router) pull(o *origin, to ident.NodeID, first, last ident.Seq) {
 
 // search looks for what no neighbour says it has, although it was there, as is known since
 // a moment. It gives up when each of them says that it did, or GapMax after the last one
-// that might have had it, or brought it.
+// that might have had it, or brought it, but not before they can have told.
 func (r *Router) search(now time.Time, o *origin, since time.Time, last ident.Seq) {
 	p := &o.repair
 	if p.alone.IsZero() {
 		p.alone = now
 	}
-	end := later(p.alone, since).Add(GapMax)
+	end := later(later(p.alone, since).Add(GapMax), p.progress.Add(hearMax))
 	if !now.Before(end) || r.hopeless(o) || p.stale(now, r.cfg.AgeMax) {
 		r.giveUp(now, o)
 		r.settle(now, o)

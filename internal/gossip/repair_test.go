@@ -128,6 +128,12 @@ func TestGivingUp(t *testing.T) {
 		s.to(20).get('a', b[3]).silent("hail tell forward pull").skip().to(2019).want()
 		s.to(2020).want("2020 deliver x 5-5 lost 3")
 	})
+	t.Run("nor is the next gap, before others can tell that they gave up the first one, too", func(t *testing.T) {
+		s, b := behind(t)
+		s.get('a', b[1], b[4]).silent("hail tell forward pull").skip().to(2100).want("2020 deliver x 3-3 lost 1")
+		s.mark('b', 'x', 3, 6, 7).silent("hail tell forward").to(2150).want("2120 pull b x 4-5")
+		s.get('b', b[2], b[3]).want("2150 deliver x 4-4", "2150 deliver x 5-5", "2150 deliver x 6-6")
+	})
 	t.Run("whoever claims to have it and gives nothing has a minute", func(t *testing.T) {
 		s, b := behind(t)
 		s.get('a', b[3]).mark('b', 'x', 1, 5, 6).silent("hail tell forward pull").skip().to(59_000).want()
