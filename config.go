@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/espial-go/espial/codec"
@@ -32,19 +33,23 @@ type Config struct {
 	// name. Default: the first label of the host's name, lower-cased.
 	Name string
 
-	// Listen is the TCP address for links, IP:port. Default: port 27272 on every
-	// address, IPv4 and IPv6, or a free port if 27272 is taken. A given port that is
-	// taken is an error; port 0 asks for a free one.
+	// Listen is the address for links: IP:port for TCP, scheme://rest for what Transport
+	// carries. Default: port 27272 on every address, IPv4 and IPv6, or a free port if 27272 is
+	// taken. A given port that is taken is an error; port 0 asks for a free one.
 	Listen string
 
 	// Advertise is the address that others are told, as an IP with or without a
-	// port, an interface, or a subnet (CIDR) of which this host has an address.
-	// Default: the address of Listen, or every suitable one if that is a wildcard.
+	// port, an interface, or a subnet (CIDR) of which this host has an address, or
+	// scheme://rest. Default: the address of Listen, or every suitable one if that is a wildcard.
 	Advertise string
 
-	// Seeds are addresses (host:port) to try for the life of the node, at least one
-	// of them every second. At most 256.
+	// Seeds are addresses (host:port, or scheme://rest) to try for the life of the node, at
+	// least one of them every second. At most 256.
 	Seeds []string
+
+	// Transport carries links and streams in place of TCP. A node that listens at an address
+	// with a scheme takes no part in multicast, whose beacons name IP:port. Default: TCP.
+	Transport Transport
 
 	// Multicast sets how nodes find each other on a network segment.
 	Multicast Multicast
@@ -168,6 +173,10 @@ const (
 // names the first field out of range.
 func (c Config) withDefaults(hostname string) (Config, error) {
 	c.Metadata = maps.Clone(c.Metadata)
+	c.Listen, c.Seeds = strings.TrimPrefix(c.Listen, untold), slices.Clone(c.Seeds)
+	for i, s := range c.Seeds {
+		c.Seeds[i] = strings.TrimPrefix(s, untold)
+	}
 	c.Codecs = slices.Clone(c.Codecs)
 	c.WrapCall, c.WrapServe = slices.Clone(c.WrapCall), slices.Clone(c.WrapServe)
 	c.Wrap = slices.Clone(c.Wrap)
@@ -233,7 +242,7 @@ func (c Config) check() error {
 	if err := c.Multicast.check(); err != nil {
 		return err
 	}
-	if err := checkSeeds(c.Seeds); err != nil {
+	if err := c.checkTransport(); err != nil {
 		return err
 	}
 	if err := checkCodecs(c.Codecs); err != nil {
@@ -285,18 +294,8 @@ func unusable(field string, err error) error {
 	return &ConfigError{Field: field, Reason: words(err), Err: err}
 }
 
-// checkSeeds refuses what can never be dialled, so that a slip of the pen is not taken
-// for a node that is down.
-func checkSeeds(seeds []string) error {
-	for _, s := range seeds {
-		if err := checkAddr(s); err != nil {
-			return outOfRange("Seeds", "%q is no host:port: %v", s, err)
-		}
-	}
-	return nil
-}
-
-// checkAddr refuses what is no host:port.
+// checkAddr refuses what is no host:port, so that a slip of the pen is not taken for a node
+// that is down.
 func checkAddr(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +49,8 @@ func TestStartRefusesBadConfig(t *testing.T) {
 	for i := range 300 {
 		many[strings.Repeat("k", i+1)] = ""
 	}
+	net := memnet.New(1)
+	memory := wire{&cluster{T: t, net: net}, ip(0), []string{"mem"}, new(atomic.Int64)}
 	tests := []struct {
 		name  string
 		c     espial.Config
@@ -84,9 +87,17 @@ func TestStartRefusesBadConfig(t *testing.T) {
 		{"a codec with a number that is set aside", espial.Config{Cluster: "a", Codecs: []codec.Codec{numbered{id: 127}}}, "Codecs", "127"},
 		{"two codecs with one number", espial.Config{Cluster: "a", Codecs: []codec.Codec{gobs{}, gobs{}}}, "Codecs", "200"},
 		{"257 seeds", espial.Config{Cluster: "a", Seeds: make([]string, 257)}, "Seeds", "256"},
+		{"listen with a scheme and no transport", espial.Config{Cluster: "a", Listen: "unix:///run/x"}, "Listen", "Config.Transport"},
+		{"seed with a scheme and no transport", espial.Config{Cluster: "a", Seeds: []string{"ws://a/b"}}, "Seeds", "is of ws, and without Config.Transport"},
+		{"seed with a scheme that is none", espial.Config{Cluster: "a", Seeds: []string{"W S://a"}}, "Seeds", "no scheme"},
+		{"seed with a scheme and a question", espial.Config{Cluster: "a", Seeds: []string{"ws://a/b?c=d"}}, "Seeds", "'?'"},
+		{"transport that speaks no TCP, and no address", espial.Config{Cluster: "a", Transport: memory}, "Listen", "required: the transport speaks mem"},
+		{"listen at what the transport does not speak", espial.Config{Cluster: "a", Transport: memory, Listen: "unix:///run/x"}, "Listen", "speaks mem"},
+		{"seed that the transport does not speak", espial.Config{Cluster: "a", Transport: memory, Listen: "mem://node-0/link", Seeds: []string{"10.0.0.1:1"}}, "Seeds", "speaks mem"},
+		{"advertise an IP for an address that has none", espial.Config{Cluster: "a", Transport: memory, Listen: "mem://node-0/link", Advertise: "10.0.0.1"}, "Advertise", "with a scheme"},
+		{"advertise what is no address", espial.Config{Cluster: "a", Advertise: "ws://"}, "Advertise", "behind the scheme"},
 		{"seed without a port", espial.Config{Cluster: "a", Seeds: []string{"10.0.0.9"}}, "Seeds", "10.0.0.9"},
 	}
-	net := memnet.New(1)
 	taken, err := net.Host(ip(0)).Listen(t.Context(), ":1000")
 	if err != nil {
 		t.Fatal(err)

@@ -118,11 +118,7 @@ func member(m core.Member) Member {
 func addrTexts(as []frame.Addr) []string {
 	var out []string
 	for _, a := range as {
-		if a.Scheme == "tcp" {
-			out = append(out, a.Addr)
-		} else {
-			out = append(out, a.Scheme+"://"+a.Addr)
-		}
+		out = append(out, a.String())
 	}
 	return out
 }
@@ -132,8 +128,8 @@ func incarnationText(inc uint64) string { return ident.Incarnation(inc).String()
 func (n *Node) peer(p engine.Peer) Peer {
 	return Peer{
 		node: n,
-		ID:   NodeID(p.Member.Record.ID), Name: p.Member.Record.Name, Addr: p.Remote, RTT: p.RTT,
-		Cipher: p.Cipher, Since: p.Since, SentBytes: p.Sent, ReceivedBytes: p.Received,
+		ID:   NodeID(p.Member.Record.ID), Name: p.Member.Record.Name, Addr: p.Remote, Endpoint: p.Endpoint,
+		RTT: p.RTT, Cipher: p.Cipher, Since: p.Since, SentBytes: p.Sent, ReceivedBytes: p.Received,
 	}
 }
 

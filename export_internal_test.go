@@ -37,7 +37,7 @@ func StartOn(ctx context.Context, h Host, c Config) (*Node, error) {
 // memoryEnv is what a node needs of the system, in memory.
 type memoryEnv struct{ Host }
 
-func (m memoryEnv) listen(ctx context.Context, addr string) (net.Listener, error) {
+func (m memoryEnv) Listen(ctx context.Context, addr string) (net.Listener, error) {
 	ln, err := m.Net.Host(m.IP).Listen(ctx, addr)
 	if err == nil && m.Mapped {
 		ln = dualStack{ln}
@@ -64,7 +64,7 @@ func (m mapped) RemoteAddr() net.Addr {
 	return &a
 }
 
-func (m memoryEnv) dial(ctx context.Context, addr string) (net.Conn, error) {
+func (m memoryEnv) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	return m.Net.Host(m.IP).Dial(ctx, addr)
 }
 

@@ -102,7 +102,8 @@ func (m Member) MarshalJSON() ([]byte, error) {
 type Peer struct {
 	ID            NodeID         // proved by its key
 	Name          string         // its node name
-	Addr          netip.AddrPort // its end of the link
+	Addr          netip.AddrPort // its end of the link; zero if the transport has no IP addresses
+	Endpoint      string         // its end as text; of a link that is not TCP an address with a scheme
 	RTT           time.Duration  // smoothed round-trip time of probes; 0 if never measured
 	Cipher        string         // the TLS cipher suite of the link
 	Since         time.Time      // when the link came up
@@ -140,7 +141,7 @@ func (p Peer) MarshalJSON() ([]byte, error) {
 		Since         time.Time `json:"since"`
 		SentBytes     uint64    `json:"sent_bytes"`
 		ReceivedBytes uint64    `json:"received_bytes"`
-	}{p.ID, p.Name, p.Addr.String(), millis(p.RTT), p.Cipher, p.Since, p.SentBytes, p.ReceivedBytes})
+	}{p.ID, p.Name, p.Endpoint, millis(p.RTT), p.Cipher, p.Since, p.SentBytes, p.ReceivedBytes})
 }
 
 // millis returns d in milliseconds, to the microsecond.
@@ -151,7 +152,7 @@ func millis(d time.Duration) float64 {
 // Verified is what a link proves of a node that asks to join.
 type Verified struct {
 	ID     NodeID         // it holds the key of this ID
-	Addr   netip.AddrPort // its end of the connection
+	Addr   netip.AddrPort // its end of the connection; zero if the transport has no IP addresses
 	Cipher string         // the TLS cipher suite
 	Names  []string       // names in its certificate; none without a CA
 }

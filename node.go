@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +28,8 @@ type Node struct {
 	id      NodeID
 	eng     *engine.Engine
 	started time.Time
-	control string // path of the control socket, "" if there is none
+	schemes []string // of addresses that it can dial
+	control string   // path of the control socket, "" if there is none
 	socket  *control.Server
 	store   *disk.Store // nil without Config.StateDir
 
@@ -102,16 +104,17 @@ func (n *Node) Peers() iter.Seq[Peer] {
 
 // AddPeer keeps a link with one node for as long as it is a member, in a partial mesh
 // ([Config.MaxPeers]) too, where both ends have room: it goes before every link but two, which
-// hold the mesh together. peer is the node's ID, or an address (host:port) of it, at which this
-// node then tries to find it for its life, as at [Config.Seeds]; at most 256 of those. AddPeer
-// does not wait for the link: [PeerAdded] tells of it. It returns [ErrClosed], ctx's error, or one
-// that says what is wrong with peer.
+// hold the mesh together. peer is the node's ID, or an address of it, at which this node then
+// tries to find it for its life, as at [Config.Seeds]; at most 256 of those. AddPeer does not wait
+// for the link: [PeerAdded] tells of it. It returns [ErrClosed], ctx's error, or one that says
+// what is wrong with peer.
 func (n *Node) AddPeer(ctx context.Context, peer string) error {
 	if id, err := ParseNodeID(peer); err == nil {
 		return n.public(n.eng.Pin(ctx, ident.NodeID(id)))
 	}
-	if err := checkAddr(peer); err != nil {
-		return fmt.Errorf("espial: peer %q is neither a node ID nor host:port: %w", peer, err)
+	peer = strings.TrimPrefix(peer, untold)
+	if err := n.cfg.checkDialable(peer, n.schemes); err != nil {
+		return fmt.Errorf("espial: peer %q is neither a node ID nor an address: it %s", peer, words(err))
 	}
 	return n.public(n.eng.PinAddr(ctx, peer))
 }

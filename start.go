@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -24,12 +25,12 @@ import (
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/multicast"
 	"github.com/espial-go/espial/internal/packet"
+	"github.com/espial-go/espial/transport/tcp"
 )
 
 // env is what a node needs of the system. Tests give it a network in memory.
 type env interface {
-	listen(ctx context.Context, addr string) (net.Listener, error)
-	dial(ctx context.Context, addr string) (net.Conn, error)
+	Transport
 	beacons(c Config) (engine.Beacons, error)
 	locals() ([]engine.Local, error)
 	hostname() string
@@ -37,15 +38,7 @@ type env interface {
 }
 
 // systemEnv is the host's network.
-type systemEnv struct{}
-
-func (systemEnv) listen(ctx context.Context, addr string) (net.Listener, error) {
-	return (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp", addr)
-}
-
-func (systemEnv) dial(ctx context.Context, addr string) (net.Conn, error) {
-	return (&net.Dialer{KeepAlive: -1}).DialContext(ctx, "tcp", addr)
-}
+type systemEnv struct{ tcp.Transport }
 
 func (systemEnv) beacons(c Config) (engine.Beacons, error) {
 	group, err := netip.ParseAddrPort(c.Multicast.Group)
@@ -96,7 +89,7 @@ func start(ctx context.Context, c Config, sys env) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	ln, err := listen(ctx, c.Listen, sys)
+	ln, err := listen(ctx, c.Listen, c.transport(sys))
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -123,18 +116,14 @@ func openStore(c Config) (*disk.Store, error) {
 // assemble makes the engine.
 func (n *Node) assemble(key *ident.Key, ln net.Listener, host string, sys env) error {
 	c := n.cfg
-	bound, ok := ln.Addr().(*net.TCPAddr)
-	if !ok {
-		return &ConfigError{Field: "Listen", Reason: fmt.Sprintf("%v is no TCP address", ln.Addr())}
+	listen, err := bound(c.Listen, ln)
+	if err == nil {
+		n.schemes, err = c.schemes()
 	}
-	listen := netip.AddrPortFrom(bound.AddrPort().Addr().Unmap(), bound.AddrPort().Port())
-	advertised := func() ([]frame.Addr, error) {
-		local, err := sys.locals()
-		if err != nil {
-			return nil, err
-		}
-		return engine.Advertised(c.Advertise, listen, local)
+	if err != nil {
+		return unusable("Listen", err)
 	}
+	advertised := c.advertise(listen, sys)
 	addrs, err := advertised()
 	switch {
 	case errors.Is(err, engine.ErrAdvertise):
@@ -142,7 +131,7 @@ func (n *Node) assemble(key *ident.Key, ln net.Listener, host string, sys env) e
 	case err != nil:
 		return told(err)
 	}
-	beacons, err := n.beacons(sys)
+	beacons, err := n.beacons(sys, listen)
 	if err != nil {
 		return err
 	}
@@ -150,8 +139,8 @@ func (n *Node) assemble(key *ident.Key, ln net.Listener, host string, sys env) e
 		Key: key, Cluster: c.Cluster, Name: c.Name, Host: host, Meta: c.Metadata, Seeds: c.Seeds,
 		Ineligible: c.Ineligible, RequireAES: c.RequireAES, SuspectAfter: c.SuspectAfter,
 		RemoveAfter: c.RemoveAfter, MinPeers: c.MinPeers, MaxPeers: c.MaxPeers, EventMax: c.EventMax,
-		Listener: ln,
-		Addrs:    addrs, Readdress: advertised, Dial: sys.dial,
+		Listener: ln, Scheme: listen.Scheme,
+		Addrs: addrs, Readdress: advertised, Dial: c.transport(sys).Dial, Schemes: n.schemes,
 		Beacons: beacons, Judge: judge(c.Admit), Wrap: n.wrapping(), Mode: c.Election.m, Awake: sys.awake,
 		Listening: listening(), Logger: c.Logger,
 	}
@@ -169,11 +158,15 @@ func (n *Node) assemble(key *ident.Key, ln net.Listener, host string, sys env) e
 }
 
 // beacons opens multicast. A node with seeds can do without.
-func (n *Node) beacons(sys env) (engine.Beacons, error) {
+func (n *Node) beacons(sys env, listen frame.Addr) (engine.Beacons, error) {
 	if n.cfg.Multicast.Off {
 		return nil, nil
 	}
-	b, err := sys.beacons(n.cfg)
+	var b engine.Beacons
+	err := errNoBeacons
+	if listen.Scheme == frame.TCP {
+		b, err = sys.beacons(n.cfg)
+	}
 	switch {
 	case err == nil:
 		return b, nil
@@ -208,9 +201,16 @@ func (n *Node) run(ctx context.Context) {
 }
 
 // listen opens the listener. Only the default port may be replaced by a free one.
-func listen(ctx context.Context, addr string, sys env) (net.Listener, error) {
+func listen(ctx context.Context, addr string, t Transport) (net.Listener, error) {
+	if strings.Contains(addr, "://") {
+		ln, err := t.Listen(ctx, addr)
+		if err != nil {
+			return nil, unusable("Listen", err)
+		}
+		return ln, nil
+	}
 	if addr == "" {
-		ln, err := sys.listen(ctx, ":"+strconv.Itoa(defaultPort))
+		ln, err := t.Listen(ctx, ":"+strconv.Itoa(defaultPort))
 		if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
 			return ln, listenError(err)
 		}
@@ -226,7 +226,7 @@ func listen(ctx context.Context, addr string, sys env) (net.Listener, error) {
 	if err == nil {
 		addr = ap.String()
 	}
-	ln, err := sys.listen(ctx, addr)
+	ln, err := t.Listen(ctx, addr)
 	return ln, listenError(err)
 }
 
@@ -249,7 +249,7 @@ func LocalAddr(what string) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, told(err)
 	}
-	addrs, err := engine.Advertised(what, netip.AddrPort{}, local)
+	addrs, err := engine.Advertised(what, frame.Addr{Scheme: frame.TCP, Addr: "0.0.0.0:0"}, local)
 	if err != nil {
 		return netip.Addr{}, told(err)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // Action is one thing for the caller to carry out: a [Send], [CloseLink], [Dial],
-// [Change] or [View].
+// [Unspoken], [Change] or [View].
 type Action interface{ action() }
 
 // Send asks to write a control frame to a link.
@@ -31,12 +31,19 @@ type CloseLink struct {
 // [Core.DialDone]: also after the link came up.
 type Dial struct {
 	Number uint64       // names the dial in Link.DialNumber and in DialDone
-	Addr   string       // host:port
+	Addr   string       // host:port, or scheme://rest
 	Pin    ident.NodeID // who must answer there; zero for whoever does
 	Source dial.Source  // who named the address first
 
 	// OnDemand asks for a link on demand, as the HELLO has to say.
 	OnDemand bool
+}
+
+// Unspoken tells, once for each node, that it cannot be dialled: it has addresses, and none
+// of a scheme that this node speaks.
+type Unspoken struct {
+	ID    ident.NodeID
+	Addrs []frame.Addr
 }
 
 // View is the list of members, given out whenever it changed. Its slice is never
@@ -55,6 +62,7 @@ type View struct {
 func (Send) action()      {}
 func (CloseLink) action() {}
 func (Dial) action()      {}
+func (Unspoken) action()  {}
 func (Change) action()    {}
 func (View) action()      {}
 

@@ -3,7 +3,6 @@ package core
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"time"
 
 	"github.com/espial-go/espial/internal/dial"
@@ -49,8 +48,11 @@ type Config struct {
 	// [overlay.Config] for defaults and limits; 0 means the default.
 	MinPeers, MaxPeers int
 
-	// Seeds are the addresses that the user named, host:port.
+	// Seeds are the addresses that the user named: host:port, or scheme://rest.
 	Seeds []string
+
+	// Schemes are those of addresses that this node can dial. Default [frame.TCP] alone.
+	Schemes []string
 
 	// Rand is the source of chance. It serves this Core alone.
 	Rand *rand.Rand
@@ -62,6 +64,7 @@ type Core struct {
 	table    *member.Table
 	detector *fault.Detector
 	dials    *dial.Scheduler
+	schemes  []string // of addresses that this node can dial
 
 	mesh   mesh
 	demand demand
@@ -97,6 +100,9 @@ type Core struct {
 func New(now time.Time, c Config) (*Core, error) {
 	c.Record.ID, c.Record.Rings = c.Self, overlay.Rings(c.MaxPeers)
 	c.Record.Links = uint16(min(c.MaxPeers, overlay.LinksMax))
+	if len(c.Schemes) == 0 {
+		c.Schemes = []string{frame.TCP}
+	}
 	table, err := member.New(now, member.Config{
 		Record: c.Record, Sign: c.Sign, Check: c.Check, RemoveAfter: c.RemoveAfter, Rand: c.Rand,
 	})
@@ -111,6 +117,7 @@ func New(now time.Time, c Config) (*Core, error) {
 			SuspectAfter: c.SuspectAfter, RemoveAfter: c.RemoveAfter,
 		}, c.Rand),
 		dials:      newDials(c),
+		schemes:    c.Schemes,
 		mesh:       newMesh(c, table.Self()),
 		demand:     newDemand(),
 		vouch:      c.Vouch,
@@ -174,15 +181,6 @@ func (c *Core) DialDone(now time.Time, number uint64, o dial.Outcome) {
 		c.detector.Refused(now, d.Pin)
 	}
 	c.settle(now)
-}
-
-// place returns the one form of an address that all of its forms share.
-func place(addr string) string {
-	ap, err := netip.ParseAddrPort(addr)
-	if err != nil {
-		return addr
-	}
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()).String()
 }
 
 // SetMeta replaces the metadata of this node. It fails if the record cannot be signed,

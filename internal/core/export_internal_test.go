@@ -5,6 +5,9 @@ import "github.com/espial-go/espial/internal/frame"
 // Grants returns how many yeses of the arbiter are remembered.
 func (c *Core) Grants() int { return len(c.grants) }
 
+// Speak replaces the schemes that the node speaks.
+func (c *Core) Speak(schemes ...string) { c.schemes = schemes }
+
 // Reached returns of how many nodes it is remembered where they were linked last.
 func (c *Core) Reached() int { return len(c.reached) }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/espial-go/espial/internal/dial"
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
-	"github.com/espial-go/espial/internal/member"
 	"github.com/espial-go/espial/internal/overlay"
 )
 
@@ -49,10 +48,13 @@ type Link struct {
 	// already said its HELLO.
 	HelloAt time.Time
 
-	// Addr is where the peer can be reached again, as IP:port: for a link that this node
-	// dialled its far end; for an inbound one the peer's address with the port on which
-	// it says that it listens, or empty if it does not.
+	// Addr is where the peer can be reached again, as IP:port or scheme://rest: for a link
+	// that this node dialled its far end; for an inbound one the peer's address with the port on
+	// which it says that it listens, or empty if it does not.
 	Addr string
+
+	// Remote is the IP address of the peer's end; zero if that has none.
+	Remote netip.Addr
 
 	// Source is the one of the Dial; [dial.Inbound] for an inbound link.
 	Source dial.Source
@@ -312,48 +314,6 @@ func (c *Core) linkWith(id ident.NodeID) *link {
 		return l
 	}
 	return c.demand.links[id]
-}
-
-// addrs returns where a member, or one that was lost, is to be found, first where it
-// was linked last.
-func (c *Core) addrs(id ident.NodeID) []string {
-	m, ok := c.table.Get(id)
-	if !ok {
-		lost := c.table.Lost()
-		i := slices.IndexFunc(lost, func(m member.Member) bool { return m.Record.ID == id })
-		if i < 0 {
-			return nil
-		}
-		m = lost[i]
-	}
-	addrs := c.dialable(m.Record.Addrs)
-	if last := c.reached[id]; last != "" {
-		addrs = slices.Insert(addrs, 0, last)
-	}
-	return addrs
-}
-
-// dialable returns the addresses of another node that this one may dial: those that the
-// transport understands, and none that mean another place here than there. A link-local
-// address needs a zone, and loopback is this host, unless this node itself is to be found
-// there. What a member names must not aim this node at what runs beside it.
-func (c *Core) dialable(addrs []frame.Addr) []string {
-	self := c.table.Self().Addrs
-	local := slices.ContainsFunc(self, func(a frame.Addr) bool { return within(a, netip.Addr.IsLoopback) })
-	var tcp []string
-	for _, a := range addrs {
-		elsewhere := within(a, netip.Addr.IsLinkLocalUnicast) || within(a, netip.Addr.IsLoopback) && !local
-		if a.Scheme == "tcp" && !elsewhere {
-			tcp = append(tcp, a.Addr)
-		}
-	}
-	return tcp
-}
-
-// within reports whether an address is of a kind.
-func within(a frame.Addr, kind func(netip.Addr) bool) bool {
-	ap, err := netip.ParseAddrPort(a.Addr)
-	return err == nil && kind(ap.Addr().Unmap())
 }
 
 // unlink makes l not the link of its pair any more.

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -54,15 +53,13 @@ func (c *Core) repin(id ident.NodeID) {
 	}
 }
 
-// PinAddr tries an address (host:port) that the user named for life, as those of
-// [Config.Seeds], and wants a link with whoever answers there last. It reports whether it
-// has room for the address: there are at most [PinsMax].
+// PinAddr tries an address that the user named for life, as those of [Config.Seeds], and wants
+// a link with whoever answers there last. It reports whether it has room for the address: there
+// are at most [PinsMax].
 func (c *Core) PinAddr(now time.Time, addr string) bool {
 	c.enter(now)
 	defer c.settle(now)
-	if addr = place(addr); !isNumeric(addr) {
-		addr = strings.ToLower(addr)
-	}
+	addr = named(addr)
 	if _, known := c.mesh.pins[addr]; known {
 		return true
 	}
@@ -100,8 +97,11 @@ func (c *Core) pinned(addr string, id ident.NodeID) {
 	c.repin(last)
 }
 
-// isNumeric reports whether an address has an IP, and no name.
-func isNumeric(addr string) bool {
-	_, err := netip.ParseAddrPort(addr)
-	return err == nil
+// named returns the one form of an address that the user named, as the dial schedule has it:
+// the name of a host has no upper case, a path may.
+func named(addr string) string {
+	if addr = place(addr); strings.Contains(addr, "://") {
+		return addr
+	}
+	return strings.ToLower(addr) // an IPv6 address has no upper case either
 }

@@ -103,6 +103,9 @@ func (c *Core) list(now time.Time, l *link, r frame.Record) {
 		return
 	}
 	l.listed = true
+	if l.Addr == "" {
+		c.reached[l.Peer] = c.home(l, r)
+	}
 	c.carry(now) // so that the detector knows the member
 	c.detector.LinkUp(now, l.Peer)
 }

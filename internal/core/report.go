@@ -29,10 +29,13 @@ type life struct {
 type reports struct {
 	accepted map[life]bool
 	rejected map[string]time.Time // by ID or, where none was proved, by address
+	unspoken map[ident.NodeID]bool
 }
 
 func newReports() reports {
-	return reports{accepted: map[life]bool{}, rejected: map[string]time.Time{}}
+	return reports{
+		accepted: map[life]bool{}, rejected: map[string]time.Time{}, unspoken: map[ident.NodeID]bool{},
+	}
 }
 
 // accepted reports the first ACCEPT of this node's life with an incarnation.
@@ -99,6 +102,9 @@ func (c *Core) report(now time.Time, a member.Action) {
 	case member.Added:
 		change.Kind, change.Member = AddedNode, c.member(a.Member)
 		c.added(now, a.Member.Record)
+		if c.peers[a.Member.Record.ID] == nil { // else it found this node
+			c.unspoken(a.Member.Record.ID, a.Member.Record.Addrs)
+		}
 	case member.Removed:
 		change.Kind, change.Member = RemovedNode, c.member(a.Member)
 		change.Cause = causeOf(a.Member.State)

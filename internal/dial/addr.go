@@ -13,7 +13,14 @@ const addrLenMax = 259
 // parse returns the canonical form of a host:port address, so that one place has one
 // name, and whether it is on this host. It refuses what cannot be one node's address.
 // A host name passes only if named is set.
+//
+// An address scheme://rest stays as it is, and may have a host name whoever gave it: what
+// becomes of that is the transport's business, which the user chose.
 func parse(addr string, named bool) (canonical string, local, ok bool) {
+	if scheme, rest, other := strings.Cut(addr, "://"); other {
+		local, ok = parseOther(scheme, rest)
+		return addr, local, ok && len(addr) <= addrLenMax
+	}
 	if ap, err := netip.ParseAddrPort(addr); err == nil {
 		// ::ffff:192.0.2.1 and 192.0.2.1 are one place.
 		a := ap.Addr().Unmap()
@@ -32,4 +39,15 @@ func parse(addr string, named bool) (canonical string, local, ok bool) {
 	}
 	host := strings.ToLower(addr[:i])
 	return host + addr[i:], host == "localhost", true
+}
+
+// parseOther is parse for an address with a scheme.
+func parseOther(scheme, rest string) (local, ok bool) {
+	host, _, _ := strings.Cut(rest, "/")
+	if _, err := netip.ParseAddrPort(host); err == nil {
+		_, local, ok = parse(host, false)
+		return local, ok
+	}
+	name, _, _ := strings.Cut(strings.ToLower(host), ":")
+	return name == "" || name == "localhost", scheme != "" && rest != ""
 }

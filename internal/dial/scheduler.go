@@ -66,7 +66,7 @@ type Config struct {
 // to [Scheduler.Done], once.
 type Start struct {
 	Number uint64       // names the dial in Done; the first is 1
-	Addr   string       // host:port
+	Addr   string       // host:port, or scheme://rest
 	ID     ident.NodeID // who must answer; zero for whoever does
 	Source Source       // who named the address first
 }

@@ -43,7 +43,7 @@ func (s Source) dutiful() bool { return s == Seed || s == Remembered }
 
 // Candidate is an address where a node of the cluster may listen.
 type Candidate struct {
-	Addr   string       // host:port; an IP address unless the source is Seed
+	Addr   string       // host:port, with an IP address unless the source is Seed; or scheme://rest
 	Source Source       // who named it
 	ID     ident.NodeID // who is said to listen there; zero if unknown; ignored for a seed
 }

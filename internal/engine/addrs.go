@@ -15,25 +15,47 @@ import (
 // ErrAdvertise reports an Advertise setting that fits no address of this host.
 var ErrAdvertise = errors.New("engine: nothing to advertise")
 
-// scheme is the scheme of addresses that take TLS over TCP.
-const scheme = "tcp"
-
 // Advertised returns the addresses that others are told, the preferred first, for a
-// listener at listen. what is the user's wish: an IP with or without a port, an
-// interface, a subnet, or nothing.
-func Advertised(what string, listen netip.AddrPort, local []Local) ([]frame.Addr, error) {
+// listener at listen. what is the user's wish: an address with a scheme, an IP with or without
+// a port, an interface, a subnet, or nothing.
+func Advertised(what string, listen frame.Addr, local []Local) ([]frame.Addr, error) {
+	if strings.Contains(what, "://") {
+		a, err := frame.ParseAddr(what)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrAdvertise, err)
+		}
+		return []frame.Addr{a}, nil
+	}
+	at, path, numeric := listen.Split()
+	switch {
+	case !numeric && what == "":
+		return []frame.Addr{listen}, nil
+	case !numeric:
+		return nil, fmt.Errorf("%w: %q is nothing for %s; give an address with a scheme",
+			ErrAdvertise, what, listen)
+	}
+	aps, err := advertised(what, at, local)
+	var out []frame.Addr
+	for _, ap := range aps[:min(len(aps), frame.AddrsMax)] {
+		out = append(out, frame.Addr{Scheme: listen.Scheme, Addr: ap.String() + path})
+	}
+	return out, err
+}
+
+// advertised is Advertised for IP addresses.
+func advertised(what string, listen netip.AddrPort, local []Local) ([]netip.AddrPort, error) {
 	port := listen.Port()
 	if what == "" {
 		if !listen.Addr().IsUnspecified() {
-			return addrs(port, listen.Addr()), nil
+			return []netip.AddrPort{listen}, nil
 		}
-		return addrs(port, suitable(local, listen.Addr().Is4())...), nil
+		return ports(port, suitable(local, listen.Addr().Is4())), nil
 	}
 	if ap, err := netip.ParseAddrPort(what); err == nil {
-		return addrs(ap.Port(), ap.Addr()), nil
+		return []netip.AddrPort{ap}, nil
 	}
 	if ip, err := netip.ParseAddr(what); err == nil {
-		return addrs(port, ip), nil
+		return []netip.AddrPort{netip.AddrPortFrom(ip, port)}, nil
 	}
 	in, err := chooser(what)
 	if err != nil {
@@ -51,7 +73,16 @@ func Advertised(what string, listen netip.AddrPort, local []Local) ([]frame.Addr
 		}
 		return nil, fmt.Errorf("%w: this host has no address and no interface %q", ErrAdvertise, what)
 	}
-	return addrs(port, chosen...), nil
+	return ports(port, chosen), nil
+}
+
+// ports returns the addresses with a port.
+func ports(port uint16, ips []netip.Addr) []netip.AddrPort {
+	out := make([]netip.AddrPort, 0, len(ips))
+	for _, ip := range ips {
+		out = append(out, netip.AddrPortFrom(ip, port))
+	}
+	return out
 }
 
 // chooser returns the test for an interface name or a subnet, the latter with a
@@ -93,14 +124,6 @@ func suitable(local []Local, only4 bool) []netip.Addr {
 		out = loopback
 	}
 	slices.SortStableFunc(out, func(a, b netip.Addr) int { return a.BitLen() - b.BitLen() })
-	return out
-}
-
-func addrs(port uint16, ips ...netip.Addr) []frame.Addr {
-	var out []frame.Addr
-	for _, ip := range ips[:min(len(ips), frame.AddrsMax)] {
-		out = append(out, frame.Addr{Scheme: scheme, Addr: netip.AddrPortFrom(ip, port).String()})
-	}
 	return out
 }
 

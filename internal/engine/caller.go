@@ -8,6 +8,7 @@ import (
 
 	"github.com/espial-go/espial/internal/core"
 	"github.com/espial-go/espial/internal/dial"
+	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/link"
 )
 
@@ -38,18 +39,20 @@ type homes map[netip.Addr]bool
 // homesOf returns the addresses of the other members of a view.
 func homesOf(v core.View) homes {
 	h := homes{}
-	add := func(addr string) {
-		if ap, err := netip.ParseAddrPort(addr); err == nil {
-			h[ap.Addr().Unmap().WithZone("")] = true
+	add := func(a frame.Addr) {
+		if ap, _, ok := a.Split(); ok {
+			h[ap.Addr().WithZone("")] = true
 		}
 	}
 	for _, m := range v.Members {
 		if m.Self {
 			continue
 		}
-		add(m.Addr)
+		if a, err := frame.ParseAddr(m.Addr); err == nil {
+			add(a)
+		}
 		for _, a := range m.Record.Addrs {
-			add(a.Addr)
+			add(a)
 		}
 	}
 	return h
@@ -57,18 +60,17 @@ func homesOf(v core.View) homes {
 
 // caller says where a connection comes from that somebody else dialled.
 func (e *Engine) caller(nc net.Conn) link.Caller {
-	from, to := hostAddr(nc.RemoteAddr()), hostAddr(nc.LocalAddr())
-	return link.Caller{
-		Addr:   from,
-		Own:    from.IsLoopback() || from.IsValid() && from == to,
-		Member: (*e.homes.Load())[from.WithZone("")],
+	from := link.AddrPort(nc.RemoteAddr()).Addr()
+	own := false
+	switch nc.RemoteAddr().(type) {
+	case *net.TCPAddr:
+		own = from.IsLoopback() || from.IsValid() && from == link.AddrPort(nc.LocalAddr()).Addr()
+	case *net.UnixAddr:
+		own = true
+	default:
+		if from.IsLoopback() {
+			from = netip.Addr{} // of something on this host that speaks for nobody knows whom
+		}
 	}
-}
-
-// hostAddr returns the IP address of an end of a TCP connection; zero for any other.
-func hostAddr(a net.Addr) netip.Addr {
-	if t, ok := a.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
+	return link.Caller{Addr: from, Own: own, Member: (*e.homes.Load())[from.WithZone("")]}
 }

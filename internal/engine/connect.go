@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -198,15 +199,16 @@ func (e *Engine) refusal(c *link.Conn, d core.Dial, refused *link.RefusedError) 
 	})
 }
 
-// listenAddr returns where the peer of c takes links. Of a dial that is the far end and
-// not what was dialled, which may be a host name with several addresses.
+// listenAddr returns where the peer of c takes links; empty if only its record says so. Of a
+// dial by TCP that is the far end and not what was dialled, which may be a host name with
+// several addresses.
 func (e *Engine) listenAddr(c *link.Conn, d core.Dial, port uint16) string {
 	switch {
-	case d.Number != 0 && c.Remote().IsValid():
+	case d.Number != 0 && c.Remote().IsValid() && !strings.Contains(d.Addr, "://"):
 		return c.Remote().String()
 	case d.Number != 0:
 		return d.Addr
-	case port == 0:
+	case port == 0 || e.cfg.Scheme != frame.TCP || !c.Remote().IsValid():
 		return ""
 	}
 	return net.JoinHostPort(c.Remote().Addr().String(), strconv.Itoa(int(port)))
@@ -234,7 +236,7 @@ func (e *Engine) policy(ctx context.Context, c *link.Conn, d core.Dial) link.Pol
 			Self: e.cfg.Key.ID(), RequireAES: e.cfg.RequireAES, CheckName: glob.CheckName,
 			Hello: frame.Hello{
 				Proto: frame.Proto, Cluster: packet.Tag(e.cfg.Cluster), Incarnation: e.inc, Holds: g.holds,
-				Name: e.cfg.Name, Host: e.cfg.Host, Port: listenPort(e.cfg.Listener), Meta: g.meta,
+				Name: e.cfg.Name, Host: e.cfg.Host, Port: e.cfg.listenPort(), Meta: g.meta,
 				OnDemand: d.OnDemand,
 			},
 		},
@@ -288,7 +290,7 @@ func (e *Engine) run(ctx context.Context, c *link.Conn, d core.Dial, up admissio
 		e.streams.stir()
 		e.core.LinkUp(now, core.Link{
 			ID: id, Peer: c.Peer(), Incarnation: up.Hello.Incarnation, Name: up.Hello.Name, Tag: tag,
-			Dialed: d.Number != 0, DialNumber: d.Number, Addr: l.addr,
+			Dialed: d.Number != 0, DialNumber: d.Number, Addr: l.addr, Remote: c.Remote().Addr(),
 			Source: d.Source, Serial: up.Serial, Join: up.Join, HelloAt: c.HelloAt(), OnDemand: l.onDemand,
 		})
 		if d.Number != 0 {
@@ -479,7 +481,7 @@ func checkRecord(r frame.Record) error {
 		return errors.New("engine: record without a subject")
 	}
 	for _, a := range r.Addrs {
-		if _, err := netip.ParseAddrPort(a.Addr); a.Scheme == scheme && err != nil {
+		if _, err := netip.ParseAddrPort(a.Addr); a.Scheme == frame.TCP && err != nil {
 			return fmt.Errorf("engine: record of %s: %w", r.ID.Short(), err)
 		}
 	}

@@ -85,6 +85,7 @@ func newNonce() (n packet.Nonce) {
 type Peer struct {
 	Member         core.Member
 	Remote         netip.AddrPort
+	Endpoint       string // Remote as text, or what there is in its place
 	RTT            time.Duration
 	Cipher         string
 	Since          time.Time
@@ -102,7 +103,8 @@ func (e *Engine) Peers() []Peer {
 			}
 			sent, received := l.conn.Bytes()
 			out = append(out, Peer{
-				Member: m, Remote: l.conn.Remote(), RTT: e.core.RTT(m.Record.ID), Cipher: l.conn.Cipher(),
+				Member: m, Remote: l.conn.Remote(), Endpoint: e.endpoint(l, m),
+				RTT: e.core.RTT(m.Record.ID), Cipher: l.conn.Cipher(),
 				Since: l.since, Sent: sent, Received: received,
 			})
 		}
@@ -239,6 +241,7 @@ func (e *Engine) Status() Status {
 	s.Dropped["breaches"] = e.dropped.breaches.Load()
 	s.Dropped["handshakes"] = e.dropped.handshakes.Load()
 	s.Dropped["records"] = e.dropped.records.Load()
+	s.Dropped["unspoken"] = e.dropped.unspoken.Load()
 	s.Dropped["suspicions"] = e.dropped.suspicions.Load()
 	s.Dropped["half_open"], s.Dropped["too_often"] = e.gate.Refused()
 	return s

@@ -11,6 +11,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -62,6 +63,9 @@ type Config struct {
 	// Listener takes links; the engine closes it.
 	Listener net.Listener
 
+	// Scheme is the one of the addresses at which Listener takes links. Default [frame.TCP].
+	Scheme string
+
 	// Addrs are the addresses that others are told.
 	Addrs []frame.Addr
 
@@ -69,8 +73,10 @@ type Config struct {
 	// they cannot change.
 	Readdress func() ([]frame.Addr, error)
 
-	// Dial opens a connection to host:port.
-	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Dial opens a connection to an address as [frame.Addr.String] has it, and Schemes are
+	// those that it speaks; none means [frame.TCP] alone.
+	Dial    func(ctx context.Context, addr string) (net.Conn, error)
+	Schemes []string
 
 	// Beacons carries discovery datagrams; nil for none.
 	Beacons Beacons
@@ -175,13 +181,17 @@ type Engine struct {
 
 // counters count what was refused or lost.
 type counters struct {
-	inputs, breaches, handshakes, records, suspicions atomic.Uint64
+	inputs, breaches, handshakes, records, suspicions, unspoken atomic.Uint64
 }
 
 // New makes a node that does nothing before Run.
 func New(cfg Config) (*Engine, error) {
 	if cfg.Awake == nil {
 		cfg.Awake = AwakeClock
+	}
+	cfg.Scheme = cmp.Or(cfg.Scheme, frame.TCP)
+	if len(cfg.Schemes) == 0 {
+		cfg.Schemes = []string{frame.TCP}
 	}
 	if cfg.RotateRecords == 0 {
 		cfg.RotateRecords = rotateRecords
@@ -215,14 +225,15 @@ func New(cfg Config) (*Engine, error) {
 		Sign:         func(r *frame.Record) error { return r.Sign(cfg.Key.Sign) },
 		Vouch:        func(s *frame.Suspicion) error { return s.Sign(cfg.Key.Sign) },
 		SuspectAfter: cfg.SuspectAfter, RemoveAfter: cfg.RemoveAfter,
-		MinPeers: cfg.MinPeers, MaxPeers: cfg.MaxPeers, Seeds: cfg.Seeds, Rand: newRand(),
+		MinPeers: cfg.MinPeers, MaxPeers: cfg.MaxPeers, Seeds: cfg.Seeds, Schemes: cfg.Schemes,
+		Rand: newRand(),
 	})
 	if err != nil {
 		return nil, err
 	}
 	if cfg.Beacons != nil {
 		e.beacons = beacon.New(beacon.Config{
-			Tag: packet.Tag(cfg.Cluster), ID: cfg.Key.ID(), Incarnation: inc, Port: listenPort(cfg.Listener),
+			Tag: packet.Tag(cfg.Cluster), ID: cfg.Key.ID(), Incarnation: inc, Port: cfg.listenPort(),
 			Linked: e.linked, Nonce: newNonce,
 		}, newRand())
 	}
@@ -254,8 +265,9 @@ func newRand() *mrand.Rand {
 	return mrand.New(mrand.NewChaCha8(seed)) //nolint:gosec // seeded from crypto/rand
 }
 
-func listenPort(ln net.Listener) uint16 {
-	if a, ok := ln.Addr().(*net.TCPAddr); ok {
+// listenPort returns the TCP port at which links are taken; 0 for none.
+func (c *Config) listenPort() uint16 {
+	if a, ok := c.Listener.Addr().(*net.TCPAddr); ok && c.Scheme == frame.TCP {
 		return a.AddrPort().Port()
 	}
 	return 0

@@ -137,6 +137,8 @@ func (e *Engine) obey(ctx context.Context) {
 			}
 		case core.Dial:
 			e.dial(ctx, a)
+		case core.Unspoken:
+			e.unspoken(a)
 		case core.Change:
 			e.report(a)
 		case core.View:

@@ -64,8 +64,20 @@ func (e *Engine) reach(ctx context.Context, d *streamDial) (net.Conn, error) {
 	if d.key == (streamKey{e.cfg.Key.ID(), e.inc}) {
 		return e.reachSelf(ctx, d.key)
 	}
+	var err error
+	for _, addr := range d.addrs {
+		var nc net.Conn
+		if nc, err = e.reachAt(ctx, d.key, addr); err == nil {
+			return nc, nil
+		}
+	}
+	return nil, err
+}
+
+// reachAt connects to a peer at one address.
+func (e *Engine) reachAt(ctx context.Context, key streamKey, addr string) (net.Conn, error) {
 	dctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	nc, err := e.cfg.Dial(dctx, d.addr)
+	nc, err := e.cfg.Dial(dctx, addr)
 	cancel()
 	if err != nil {
 		return nil, err
@@ -74,11 +86,11 @@ func (e *Engine) reach(ctx context.Context, d *streamDial) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Peer() != d.key.id || e.cfg.RequireAES && !c.AES() {
+	if c.Peer() != key.id || e.cfg.RequireAES && !c.AES() {
 		c.Close(frame.Bye{})
-		return nil, fmt.Errorf("engine: %s is not the member, or without AES", d.addr)
+		return nil, fmt.Errorf("engine: %s is not the member, or without AES", addr)
 	}
-	if err := c.AskStreams(ctx, frame.Streams{From: e.inc, To: d.key.inc}); err != nil {
+	if err := c.AskStreams(ctx, frame.Streams{From: e.inc, To: key.inc}); err != nil {
 		return nil, err
 	}
 	return c.Carry()

@@ -79,10 +79,10 @@ type carrier struct {
 
 // streamDial is a connection that somebody waits for.
 type streamDial struct {
-	key  streamKey
-	addr string
-	done chan struct{} // closed when there is a carrier, or err
-	err  error
+	key   streamKey
+	addrs []string      // to try in turn
+	done  chan struct{} // closed when there is a carrier, or err
+	err   error
 }
 
 func newStreams() *streams {
@@ -140,7 +140,11 @@ func (e *Engine) streamSession(ctx context.Context, id ident.NodeID) (*mux.Sessi
 				return nil, err
 			}
 		}
-		d := e.streams.dial(key, addr)
+		addrs, err := e.streamAddrs(id, addr)
+		if err != nil {
+			return nil, err
+		}
+		d := e.streams.dial(key, addrs)
 		select {
 		case <-d.done:
 		case <-e.ended:
@@ -176,12 +180,12 @@ func (s *streams) find(key streamKey, recordsMax uint64) *mux.Session {
 
 // dial returns the dial that is under way to one start of a node, and begins one if there is
 // none.
-func (s *streams) dial(key streamKey, addr string) *streamDial {
+func (s *streams) dial(key streamKey, addrs []string) *streamDial {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.peer(key)
 	if p.dial == nil {
-		p.dial = &streamDial{key: key, addr: addr, done: make(chan struct{})}
+		p.dial = &streamDial{key: key, addrs: addrs, done: make(chan struct{})}
 		s.queue = append(s.queue, p.dial)
 		select {
 		case s.poke <- struct{}{}:

@@ -20,6 +20,7 @@ const (
 	classAddrs
 	classStreams
 	classWrap
+	classUnspoken
 	classes // how many there are
 )
 

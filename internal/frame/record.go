@@ -56,12 +56,6 @@ const (
 	Left  State = 1 // for good: this incarnation does not come back
 )
 
-// Addr is one way to reach a node.
-type Addr struct {
-	Scheme string // "tcp" in protocol version 1
-	Addr   string // for tcp the IP address and the port, as in "192.0.2.7:27272"
-}
-
 // Record is what a member says about itself, signed with its key. A higher Version
 // replaces a lower one of the same incarnation.
 //

@@ -149,12 +149,14 @@ func (c *Conn) Cipher() string { return tls.CipherSuiteName(c.tls.ConnectionStat
 // AES reports whether the cipher is TLS_AES_128_GCM_SHA256.
 func (c *Conn) AES() bool { return c.tls.ConnectionState().CipherSuite == cipherAES }
 
-// Remote returns the address of the other end; IPv4 in IPv6 comes as IPv4.
-func (c *Conn) Remote() netip.AddrPort { return addrPort(c.raw.RemoteAddr()) }
+// Remote returns the address of the other end; IPv4 in IPv6 comes as IPv4. It is zero where
+// that is no IP address and port.
+func (c *Conn) Remote() netip.AddrPort { return AddrPort(c.raw.RemoteAddr()) }
 
-// addrPort converts the address of a socket. Anything but TCP gives the zero value.
-func addrPort(a net.Addr) netip.AddrPort {
-	t, ok := a.(*net.TCPAddr)
+// AddrPort converts the address of a connection that has an IP address and a port, as
+// [net.TCPAddr] has. Any other gives the zero value.
+func AddrPort(a net.Addr) netip.AddrPort {
+	t, ok := a.(interface{ AddrPort() netip.AddrPort })
 	if !ok {
 		return netip.AddrPort{}
 	}

@@ -54,9 +54,9 @@ type caller struct {
 
 // Caller says where a connection comes from.
 type Caller struct {
-	Addr   netip.Addr
-	Own    bool // from this host, which no limit for addresses holds for, nor one for strangers
-	Member bool // where a member is to be found, which is no stranger
+	Addr   netip.Addr // zero if the transport does not say: then all such strangers share one limit
+	Own    bool       // from this host, which no limit for addresses holds for, nor one for strangers
+	Member bool       // where a member is to be found, which is no stranger
 }
 
 // Enter asks to begin a handshake at the time now. If it may not, the caller closes the
@@ -91,7 +91,7 @@ func (g *Gate) Enter(now time.Time, c Caller) (leave func(), ok bool) {
 func (g *Gate) pass(now time.Time, c Caller, known *caller) bool {
 	calm, few := known.calm.add(now, calmEvery, calmBurst)
 	left := strangersBurst
-	if !few {
+	if !few || !c.Addr.IsValid() {
 		left -= strangersKept
 	}
 	rate, ok := known.rate.add(now, addrEvery, addrBurst)
@@ -103,7 +103,9 @@ func (g *Gate) pass(now time.Time, c Caller, known *caller) bool {
 	if !c.Member {
 		g.strangers = strangers
 	}
-	g.keep(now, c.Addr, known)
+	if c.Addr.IsValid() {
+		g.keep(now, c.Addr, known)
+	}
 	return true
 }
 

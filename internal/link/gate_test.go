@@ -98,6 +98,7 @@ func TestHandshakesAreFew(t *testing.T) {
 		{"one address", hosts(1), 10 * time.Second, 8*10 + 32 - 1, 8*10 + 32},
 		{"ten addresses", hosts(10), 10 * time.Second, 10 * (8*10 + 32 - 1), 10 * (8*10 + 32)},
 		{"sixty", hosts(60), 10 * time.Second, 128*10 + 128 - 1, 128*10 + 256},
+		{"nobody knows where from", []link.Caller{{}}, 10 * time.Second, 128*10 + 128 - 1, 128*10 + 128},
 		{"two hundred for ten minutes", hosts(200), 10 * time.Minute, 128*600 + 128 - 1, 128*600 + 256},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/espial-go/espial/internal/core"
+	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/ident"
+)
+
+// ErrNoAddr reports a member that has no address at which this node could dial it.
+var ErrNoAddr = errors.New("engine: the member has no address that the transport of this node speaks")
+
+// unspoken tells of a node that this one never dials.
+func (e *Engine) unspoken(u core.Unspoken) {
+	e.dropped.unspoken.Add(1)
+	log := e.throttled(classUnspoken)
+	if log == nil {
+		return
+	}
+	var addrs []string
+	for _, a := range u.Addrs {
+		addrs = append(addrs, a.String())
+	}
+	log.Warn("a node cannot be dialled: the transport of this node does not speak its addresses",
+		"id", u.ID.Short(), "addrs", addrs, "speaks", e.cfg.Schemes)
+}
+
+// streamAddrs returns where a connection for streams with a member is dialled: where its link
+// says that it takes links or, if that says nothing, where its record does.
+func (e *Engine) streamAddrs(id ident.NodeID, linked string) ([]string, error) {
+	if linked != "" || id == e.cfg.Key.ID() {
+		return []string{linked}, nil
+	}
+	addrs, ok := query(e, func(time.Time) []string { return e.core.Addrs(id) })
+	switch {
+	case !ok:
+		return nil, ErrClosed
+	case len(addrs) == 0:
+		return nil, fmt.Errorf("%w: %s", ErrNoAddr, strings.Join(e.cfg.Schemes, ", "))
+	}
+	return addrs, nil
+}
+
+// endpoint returns the far end of a link as text. Of one that is not TCP it is what was
+// dialled or, where the peer dialled and its end has no IP address, where it takes links.
+func (e *Engine) endpoint(l *peerLink, m core.Member) string {
+	remote := l.conn.Remote()
+	switch dialed := l.conn.Dialed() && strings.Contains(l.addr, "://"); {
+	case dialed:
+		return l.addr
+	case e.cfg.Scheme == frame.TCP || l.conn.Dialed():
+		return remote.String()
+	case remote.IsValid():
+		return frame.Addr{Scheme: e.cfg.Scheme, Addr: remote.String()}.String()
+	}
+	for _, a := range m.Record.Addrs {
+		if a.Scheme == e.cfg.Scheme {
+			return a.String()
+		}
+	}
+	return e.cfg.Scheme + "://"
+}
