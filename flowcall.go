@@ -24,32 +24,29 @@ type flowsMax struct {
 	running atomic.Int64
 }
 
-// callFlow is Call for an argument that is a flow.
-func (m *Method[Q, R]) callFlow(ctx context.Context, n *Node, to *Target, q Q) (r R, err error) {
-	if m.err != nil {
-		return r, m.err
-	}
-	id, err := n.callee(m.name, to)
+// callFlow calls a method with a flow at one of the members that to means, and reads its result
+// into r.
+func (v *verb) callFlow(ctx context.Context, n *Node, to *Target, f flower, r any) error {
+	id, err := n.callee(v.name, to)
 	if err != nil {
-		return r, err
+		return err
 	}
 	// The flow of the argument ends with the call or, if the result is one as well, with that.
 	life, end := context.WithCancel(ctx)
-	f, _ := asFlow(&q)
-	o := offer{ctx: life, cancel: end, to: id, codec: m.codec, method: m.name, done: func() {}}
+	o := offer{ctx: life, cancel: end, to: id, codec: v.codec, method: v.name, done: func() {}}
 	ticket, err := n.offer(f, o)
 	if err != nil {
 		end()
 		err = &unansweredError{class: ErrNotSent, cause: err}
-		return r, &MethodError{Method: m.name, Member: n.sender(id), Err: err}
+		return &MethodError{Method: v.name, Member: n.sender(id), Err: err}
 	}
-	a := m.ask(ctx, n, id, request{codec: flowCodec, data: ticket, life: ctx, done: end})
-	return a.Value, a.Err
+	_, _, err = v.ask(ctx, n, id, request{codec: flowCodec, data: ticket, life: ctx, done: end}, r)
+	return err
 }
 
 // handleFlow returns the handler of a method whose result is a flow.
-func (m *Method[Q, R]) handleFlow(
-	n *Node, fn func(ctx context.Context, c Caller, q Q) (R, error), limit *flowsMax,
+func (v *verb) handleFlow(
+	n *Node, limit *flowsMax, run func(ctx context.Context, c Caller, data []byte) (r any, err error),
 ) Handler {
 	return func(call context.Context, c Caller, data []byte) (ticket []byte, err error) {
 		done := func() { limit.running.Add(-1) }
@@ -60,7 +57,7 @@ func (m *Method[Q, R]) handleFlow(
 		ctx, cancel := outlive(call)
 		handed := false
 		defer func() {
-			if !handed { // also where fn panics
+			if !handed { // also where run panics
 				cancel()
 				done()
 			}
@@ -68,17 +65,16 @@ func (m *Method[Q, R]) handleFlow(
 		// A caller that gives up ends the handler; the end of the call does not.
 		stop := context.AfterFunc(call, cancel)
 		defer stop()
-		q, err := m.argument(ctx, n, &c, data)
+		r, err := run(ctx, c, data)
 		if err != nil {
 			return nil, err
 		}
-		r, err := fn(ctx, c, q)
-		if err != nil {
-			return nil, err
+		f, ok := r.(flower)
+		if !ok {
+			return nil, errNoFlow // cannot happen
 		}
-		f, _ := asFlow(&r)
 		ticket, err = n.offer(f, offer{
-			ctx: ctx, cancel: cancel, to: c.ID, codec: m.codec, method: m.name, done: done,
+			ctx: ctx, cancel: cancel, to: c.ID, codec: v.codec, method: v.name, done: done,
 		})
 		handed = err == nil
 		return ticket, err

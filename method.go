@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"reflect"
 	"strings"
 	"sync"
 
 	"github.com/espial-go/espial/codec"
-	"github.com/espial-go/espial/internal/exchange"
 )
 
 // Method is a name that nodes serve and other nodes call, with an argument of type Q and a result
@@ -21,8 +19,8 @@ import (
 //
 //	var Greet = espial.NewMethod[string, string]("greet")
 type Method[Q, R any] struct {
-	name   string
-	codec  codec.Codec
+	verb
+
 	err    error     // what is wrong with it
 	drafts sync.Pool // of *bytes.Buffer
 }
@@ -31,7 +29,8 @@ type Method[Q, R any] struct {
 // 63 of A-Z, a-z, 0-9, '_' and '-'. Names that begin with "espial." are reserved. A malformed or
 // reserved name is reported by the first use.
 func NewMethod[Q, R any](name string) *Method[Q, R] {
-	return &Method[Q, R]{name: name, codec: &jsonCodec{}, err: checkMethod(name)}
+	v := verb{name: name, codec: &jsonCodec{}, argument: typeName[Q](), result: typeName[R]()}
+	return &Method[Q, R]{verb: v, err: checkMethod(name)}
 }
 
 // WithCodec returns the method with another codec, in which arguments and results are sent. Both
@@ -42,7 +41,9 @@ func (m *Method[Q, R]) WithCodec(c codec.Codec) *Method[Q, R] {
 	if reason := checkCodec(c); reason != "" && err == nil {
 		err = &MethodError{Method: m.name, Reason: reason}
 	}
-	return &Method[Q, R]{name: m.name, codec: c, err: err}
+	v := m.verb
+	v.codec = c
+	return &Method[Q, R]{verb: v, err: err}
 }
 
 // Name returns the name of the method.
@@ -57,58 +58,37 @@ func (m *Method[Q, R]) Serve(
 	if m.err != nil {
 		return nil, m.err
 	}
-	s := service{codec: m.codec.ID(), argument: typeName[Q](), result: typeName[R]()}
-	switch {
-	case fn == nil: // which serve refuses
-	case isFlow[R]():
-		s.flows = &flowsMax{}
-		s.handle = m.handleFlow(n, fn, s.flows)
-	default:
-		s.handle = func(ctx context.Context, c Caller, data []byte) ([]byte, error) {
-			q, err := m.argument(ctx, n, &c, data)
-			if err != nil {
-				return nil, err
-			}
-			r, err := fn(ctx, c, q)
-			if err != nil {
-				return nil, err
-			}
-			var b bytes.Buffer
-			if err := m.codec.Encode(&b, &r); err != nil {
-				return nil, fmt.Errorf("the result does not encode: %w", err)
-			}
-			return b.Bytes(), nil
+	s := m.service(n, isFlow[R](), func(ctx context.Context, c Caller, data []byte) (any, error) {
+		var q Q
+		if err := m.read(ctx, n, &c, data, &q); err != nil {
+			return nil, err
 		}
+		r, err := fn(ctx, c, q)
+		return &r, err
+	})
+	if fn == nil {
+		s.handle = nil // which serve refuses
 	}
-	return n.serve(m.name, s, opts)
-}
-
-// argument reads the argument of a call.
-func (m *Method[Q, R]) argument(ctx context.Context, n *Node, c *Caller, data []byte) (q Q, err error) {
-	if f, ok := asFlow(&q); ok {
-		in := &reading{node: n, ctx: ctx, done: func() {}, method: m.name, from: c.Sender, codec: m.codec}
-		err = in.open(f, &c.Codec, data)
-	} else {
-		err = n.decodeValue(c.Codec, m.codec, data, &q)
-	}
-	if err != nil {
-		err = &argumentError{want: typeName[Q](), err: err}
-	}
-	return q, err
+	return n.serve(opts, s)
 }
 
 // Call calls the method with q at one of the members that to means, and returns its result: see
 // [Node.Call]. A result that is no R is a [MismatchError].
 func (m *Method[Q, R]) Call(ctx context.Context, n *Node, to Target, q Q) (r R, err error) {
 	if isFlow[Q]() {
-		return m.callFlow(ctx, n, &to, q)
+		if m.err != nil {
+			return r, m.err
+		}
+		f, _ := asFlow(&q)
+		err = m.callFlow(ctx, n, &to, f, &r)
+		return r, err
 	}
 	err = m.encode(q, func(data []byte) error {
 		id, err := n.callee(m.name, &to)
 		if err != nil {
 			return err
 		}
-		a := m.ask(ctx, n, id, request{codec: m.codec.ID(), data: data, life: ctx})
+		a := m.askOne(ctx, n, id, request{codec: m.codec.ID(), data: data, life: ctx})
 		r = a.Value
 		return a.Err
 	})
@@ -123,7 +103,7 @@ func (m *Method[Q, R]) Gather(ctx context.Context, n *Node, to Target, q Q) iter
 			ids, err := n.callees(m.name, &to)
 			if err == nil {
 				gather(ctx, ids, yield, func(one context.Context, id NodeID) Answer[R] {
-					return m.ask(one, n, id, request{codec: m.codec.ID(), data: data, life: ctx})
+					return m.askOne(one, n, id, request{codec: m.codec.ID(), data: data, life: ctx})
 				})
 			}
 			return err
@@ -136,10 +116,10 @@ func (m *Method[Q, R]) Gather(ctx context.Context, n *Node, to Target, q Q) iter
 
 // encode gives use the bytes of q, which are good until it returns.
 func (m *Method[Q, R]) encode(q Q, use func(data []byte) error) error {
-	if m.err != nil {
+	switch {
+	case m.err != nil:
 		return m.err
-	}
-	if isFlow[Q]() {
+	case isFlow[Q]():
 		return &MethodError{Method: m.name, Err: errFlowMany}
 	}
 	b, ok := m.drafts.Get().(*bytes.Buffer)
@@ -148,7 +128,7 @@ func (m *Method[Q, R]) encode(q Q, use func(data []byte) error) error {
 	}
 	err := m.codec.Encode(b, &q)
 	if err != nil {
-		err = &MethodError{Method: m.name, Reason: "the argument does not encode", Err: err}
+		err = m.unencoded(err)
 	} else {
 		err = use(b.Bytes())
 	}
@@ -159,59 +139,10 @@ func (m *Method[Q, R]) encode(q Q, use func(data []byte) error) error {
 	return err
 }
 
-// request is what a call of a method sends to one member.
-type request struct {
-	codec codec.ID
-	data  []byte
-	life  context.Context // of the flow that comes back
-	done  func()          // nil, or called when it was read, and at once where none comes
-}
-
-// ask calls the method at one member.
-func (m *Method[Q, R]) ask(ctx context.Context, n *Node, id NodeID, q request) (a Answer[R]) {
-	var r exchange.Reply
-	r, a.From, a.Err = n.ask(ctx, id, question{m.name, q.codec, typeName[Q](), q.data})
-	var err error
-	f, comes := asFlow(&a.Value)
-	switch a.Codec = codec.ID(r.Codec); {
-	case a.Err != nil:
-		a.Codec, comes = 0, false
-	case comes:
-		in := &reading{node: n, ctx: q.life, done: q.done, method: m.name, from: a.From, codec: m.codec}
-		err = in.open(f, &a.Codec, r.Value)
-		comes = err == nil
-	default:
-		err = n.decodeValue(a.Codec, m.codec, r.Value, &a.Value)
-	}
-	if err != nil {
-		a.Err = &MethodError{
-			Method: m.name, Member: a.From, Err: &MismatchError{Here: typeName[R](), There: r.Text, Err: err},
-		}
-	}
-	if !comes && q.done != nil {
-		q.done()
-	}
+// askOne calls the method at one member.
+func (m *Method[Q, R]) askOne(ctx context.Context, n *Node, id NodeID, q request) (a Answer[R]) {
+	a.From, a.Codec, a.Err = m.ask(ctx, n, id, q, &a.Value)
 	return a
-}
-
-// decodeValue reads an argument or a result into v.
-func (n *Node) decodeValue(id codec.ID, own codec.Codec, data []byte, v any) error {
-	if id == flowCodec {
-		return errFlowHere
-	}
-	c := n.codec(id, own)
-	if c == nil {
-		return errCodec
-	}
-	return c.Decode(data, v)
-}
-
-// typeName returns the name of a type, for who reads of a mismatch.
-func typeName[T any]() string {
-	if f, ok := asFlow[T](nil); ok {
-		return "espial.Flow[" + f.values() + "]"
-	}
-	return reflect.TypeFor[T]().String()
 }
 
 // argumentError reports an argument that is not what the method takes.

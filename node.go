@@ -37,6 +37,7 @@ type Node struct {
 	booths booths
 	flows  flow.Desk
 	berths berths
+	loans  loans
 
 	topic atomic.Pointer[string] // the last one that was checked: events come in droves
 	turn  atomic.Uint64          // of [Target.One]
@@ -225,6 +226,7 @@ func (n *Node) Status() Status {
 	s := n.eng.Status()
 	leader, _ := n.main().shape()
 	s.Dropped["panicked_calls"] = n.panics.Load()
+	s.Queues["lent_objects"] = n.loans.count()
 	s.Queues["flows"] = uint64(n.flows.Waiting())
 	return Status{
 		ID: n.id, Name: n.cfg.Name, Cluster: n.cfg.Cluster, Version: Version, Addrs: n.Addrs(),

@@ -26,6 +26,8 @@ type ServeOption func(*service)
 
 // service is a method on its way to be served.
 type service struct {
+	method   string   // its name
+	hidden   bool     // nobody is told of it
 	codec    codec.ID // of the results
 	argument string   // the types; empty for bytes
 	result   string
@@ -62,32 +64,47 @@ func (n *Node) Serve(method string, h Handler, opts ...ServeOption) (stop func()
 	if err := checkMethod(method); err != nil {
 		return nil, err
 	}
-	return n.serve(method, service{handle: h}, opts)
+	return n.serve(opts, service{method: method, handle: h})
 }
 
-// serve is Serve for a checked method and any codec.
-func (n *Node) serve(method string, s service, opts []ServeOption) (stop func(), err error) {
-	s.callsMax = callsMaxDefault
-	for _, o := range opts {
-		o(&s)
+// serve is Serve for methods whose names are checked, all or none, and any codec.
+func (n *Node) serve(opts []ServeOption, list ...service) (stop func(), err error) {
+	all := make([]exchange.Service, len(list))
+	for i, s := range list {
+		s.callsMax = callsMaxDefault
+		for _, o := range opts {
+			o(&s)
+		}
+		if all[i], err = n.inside(s); err != nil {
+			return nil, err
+		}
 	}
+	stop, err = n.eng.Exchange().Serve(all...)
+	if served, ok := errors.AsType[*exchange.ServedError](err); ok {
+		return nil, &MethodError{Method: served.Method, Reason: "is served by this node already"}
+	}
+	return stop, n.public(err)
+}
+
+// inside converts a service at the border, and checks it.
+func (n *Node) inside(s service) (exchange.Service, error) {
 	about := frame.Method{Codec: uint8(s.codec), Argument: s.argument, Result: s.result, About: s.about}
-	x := exchange.Service{Method: method, CallsMax: s.callsMax, About: about}
+	x := exchange.Service{Method: s.method, Hidden: s.hidden, CallsMax: s.callsMax, About: about}
 	if s.to != nil {
 		if err := s.to.check(); err != nil {
-			return nil, err
+			return x, err
 		}
 		x.Serves = func(id ident.NodeID) bool { return n.isMeant(s.to, id) }
 	}
 	switch {
 	case s.handle == nil:
-		return nil, &MethodError{Method: method, Reason: "needs a handler"}
+		return x, &MethodError{Method: s.method, Reason: "needs a handler"}
 	case s.callsMax < 1:
 		reason := fmt.Sprintf("CallsMax(%d) is not above 0", s.callsMax)
-		return nil, &MethodError{Method: method, Reason: reason}
+		return x, &MethodError{Method: s.method, Reason: reason}
 	case len(s.about) > frame.AboutMax:
 		reason := fmt.Sprintf("Describe has %d bytes, limit %d", len(s.about), frame.AboutMax)
-		return nil, &MethodError{Method: method, Reason: reason}
+		return x, &MethodError{Method: s.method, Reason: reason}
 	}
 	results := s.codec
 	if s.flows != nil {
@@ -96,16 +113,12 @@ func (n *Node) serve(method string, s service, opts []ServeOption) (stop func(),
 	s.handle = wrap(s.handle, n.cfg.WrapServe)
 	x.Handle = func(ctx context.Context, from exchange.Sender, q exchange.Request) exchange.Reply {
 		c := Caller{
-			Sender: Sender{ID: NodeID(from.ID), Name: from.Name}, Callee: n.self(), Method: method,
+			Sender: Sender{ID: NodeID(from.ID), Name: from.Name}, Callee: n.self(), Method: s.method,
 			Codec: codec.ID(q.Codec),
 		}
 		return exchange.Reply{Answer: n.execute(ctx, &s, c, q.Value), Codec: uint8(results)}
 	}
-	stop, err = n.eng.Exchange().Serve(x)
-	if errors.Is(err, exchange.ErrServed) {
-		return nil, &MethodError{Method: method, Reason: "is served by this node already"}
-	}
-	return stop, n.public(err)
+	return x, nil
 }
 
 // execute runs a handler and says what became of it.

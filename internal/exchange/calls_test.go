@@ -377,15 +377,23 @@ func TestAMethodIsServedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := x.Serve(exchange.Service{Method: "a"}); !errors.Is(err, exchange.ErrServed) {
-		t.Errorf("Serve of what is served: %v, want %v", err, exchange.ErrServed)
+	if _, err := x.Serve(exchange.Service{Method: "a"}); !errors.As(err, new(*exchange.ServedError)) {
+		t.Errorf("Serve of what is served: %v", err)
 	}
 	stop()
 	if _, err := x.Serve(exchange.Service{Method: "a"}); err != nil {
 		t.Errorf("Serve of what was stopped: %v", err)
 	}
 	stop() // of the first, and must not end the second
-	if _, err := x.Serve(exchange.Service{Method: "a"}); !errors.Is(err, exchange.ErrServed) {
-		t.Errorf("Serve after an old stop: %v, want %v", err, exchange.ErrServed)
+	_, err = x.Serve(exchange.Service{Method: "b"}, exchange.Service{Method: "a"})
+	if served, ok := errors.AsType[*exchange.ServedError](err); !ok || served.Method != "a" {
+		t.Errorf("Serve after an old stop: %v", err)
+	}
+	if stop, err = x.Serve(exchange.Service{Method: "b"}, exchange.Service{Method: "c"}); err != nil {
+		t.Errorf("Serve of what failed with another one: %v", err)
+	}
+	stop()
+	if _, err = x.Serve(exchange.Service{Method: "b"}, exchange.Service{Method: "c"}); err != nil {
+		t.Errorf("Serve of two that were stopped: %v", err)
 	}
 }

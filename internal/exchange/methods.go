@@ -50,7 +50,7 @@ func (x *Exchange) offer(id ident.NodeID) (list []frame.Method) {
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(*m)) {
-		if s := (*m)[name]; s.serves(id) {
+		if s := (*m)[name]; s.serves(id) && !s.Hidden {
 			about := s.About
 			about.Name = name
 			list = append(list, about)

@@ -13,15 +13,19 @@ import (
 	"github.com/espial-go/espial/internal/session"
 )
 
-// Errors of calls and methods.
-var (
-	ErrNoCalls = errors.New("exchange: the member knows no calls")
-	ErrServed  = errors.New("exchange: the method is served already")
-)
+// ErrNoCalls reports a member that knows no calls.
+var ErrNoCalls = errors.New("exchange: the member knows no calls")
+
+// ServedError reports a method that is served already.
+type ServedError struct{ Method string }
+
+// Error names the method.
+func (e *ServedError) Error() string { return "exchange: served already: " + e.Method }
 
 // Service is a method that this node serves.
 type Service struct {
 	Method string // checked by the caller
+	Hidden bool   // nobody is told of it
 
 	About frame.Method // what members are told of it, but for the name
 
@@ -56,39 +60,64 @@ type service struct {
 	running atomic.Int64
 }
 
-// Serve adds a method, until stop is called; calls that run then go on, and are answered. The
-// error is [ErrServed].
-func (x *Exchange) Serve(s Service) (stop func(), err error) {
-	added := &service{Service: s}
-	x.change(func(m map[string]*service) {
-		if m[s.Method] != nil {
-			err = ErrServed
-			return
+// Serve adds methods, all or none, until stop is called; calls that run then go on, and are
+// answered. Either all are hidden or none. The error is a [ServedError].
+func (x *Exchange) Serve(list ...Service) (stop func(), err error) {
+	change := x.change
+	if len(list) > 0 && list[0].Hidden {
+		change = x.replace
+	}
+	added := make([]*service, len(list))
+	for i, s := range list {
+		added[i] = &service{Service: s}
+	}
+	change(func(m map[string]*service) {
+		for _, s := range added {
+			if m[s.Method] != nil {
+				err = &ServedError{s.Method}
+				return
+			}
 		}
-		m[s.Method] = added
+		for _, s := range added {
+			m[s.Method] = s
+		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	return func() {
-		x.change(func(m map[string]*service) {
-			if m[s.Method] == added {
-				delete(m, s.Method)
+		change(func(m map[string]*service) {
+			for _, s := range added {
+				if m[s.Method] == s {
+					delete(m, s.Method)
+				}
 			}
 		})
 	}, nil
 }
 
-// change replaces the methods, and tells the members.
-func (x *Exchange) change(with func(map[string]*service)) {
+// replace replaces the methods, and tells nobody.
+func (x *Exchange) replace(with func(map[string]*service)) {
 	x.services.mu.Lock()
-	before := x.offer(x.cfg.Self)
+	defer x.services.mu.Unlock()
+	x.swap(with)
+}
+
+// swap replaces the methods. The caller holds the lock of the services.
+func (x *Exchange) swap(with func(map[string]*service)) {
 	next := map[string]*service{}
 	if m := x.services.byName.Load(); m != nil {
 		next = maps.Clone(*m)
 	}
 	with(next)
 	x.services.byName.Store(&next)
+}
+
+// change replaces the methods, and tells the members.
+func (x *Exchange) change(with func(map[string]*service)) {
+	x.services.mu.Lock()
+	before := x.offer(x.cfg.Self)
+	x.swap(with)
 	now := x.offer(x.cfg.Self)
 	x.services.mu.Unlock()
 	x.compare(x.cfg.Self, x.cfg.Name, before, now)
