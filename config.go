@@ -127,6 +127,7 @@ type Config struct {
 	// stream. The first one is nearest the network: what it returns is the next one's nc. They
 	// may read and write, so that those of the two ends talk to each other first. Those of one
 	// stream have 5 s; a panic or more time resets it. What wraps nc should have its CloseWrite.
+	// Package wrap has functions for this list.
 	Wrap []func(nc net.Conn, s StreamInfo) (net.Conn, error)
 
 	// Control opens the control socket by which the espial command reaches this

@@ -88,6 +88,7 @@ var layers = map[string][]string{
 	"codec/cbor":     {"codec"},
 	"codec/msgpack":  {"codec"},
 	"codec/protobuf": {"codec"},
+	"wrap":           {""},
 
 	"transport":           {""},
 	"transport/unix":      {},
@@ -143,6 +144,8 @@ var linkedBy = map[string][]string{
 	"transport":           nil,
 	"transport/unix":      nil,
 	"transport/websocket": {"github.com/coder/websocket"},
+
+	"wrap": {"github.com/klauspost/compress", "golang.org/x/time"},
 }
 
 // heavy is what the root must not bring along from the standard library:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -14,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/wrap"
 )
 
 // wrapper is what Config.Wrap has.
@@ -327,6 +331,53 @@ func TestWrappersTalk(t *testing.T) {
 		c.serveEcho(c.nodes[1], "api")
 		if answer, err := c.askEcho(c.nodes[0], "api.node-1"); answer != "node-1: hello" || err != nil {
 			c.Errorf("the stream says %q, %v", answer, err)
+		}
+	})
+}
+
+// The wrappers of the package wrap between whole nodes: half-close, HTTP, and less on the
+// network than the programs say.
+func TestShippedWrappers(t *testing.T) {
+	empty(t, func(c *cluster) {
+		var wire, said wrap.Counter
+		for i := range 2 {
+			c.start(espial.Config{Name: fmt.Sprintf("node-%d", i), Wrap: []wrapper{
+				wrap.Delay(time.Millisecond), wrap.Limit(rate.NewLimiter(100<<20, 64<<10), nil),
+				wrap.Count(&wire), wrap.Compress(), wrap.Count(&said),
+			}})
+		}
+		c.meet(2)
+		c.serveEcho(c.nodes[1], "api")
+		if answer, err := c.askEcho(c.nodes[0], "api.node-1"); answer != "node-1: hello" || err != nil {
+			c.Errorf("the stream says %q, %v", answer, err)
+		}
+		ln, err := c.nodes[1].Listen("web")
+		if err != nil {
+			c.Fatal(err)
+		}
+		body := strings.Repeat("all work and no play ", 50_000)
+		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) })}
+		go srv.Serve(ln)
+		client := http.Client{Transport: &http.Transport{DialContext: c.nodes[0].DialContext}}
+		for range 2 {
+			resp, err := client.Get("http://web.node-1.espial/")
+			if err != nil {
+				c.Fatal(err)
+			}
+			got, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if string(got) != body || err != nil {
+				c.Errorf("read %d bytes, %v; want %d", len(got), err, len(body))
+			}
+		}
+		if wire.Sent() > said.Sent()/10 || said.Sent() < uint64(2*len(body)) {
+			c.Errorf("%d bytes travelled as %d, want a tenth", said.Sent(), wire.Sent())
+		}
+		client.CloseIdleConnections()
+		srv.Close()
+		time.Sleep(time.Second)
+		if wire.Opened() != 4 || wire.Open() != 0 {
+			c.Errorf("%d ends of streams, %d open; want 4 and none", wire.Opened(), wire.Open())
 		}
 	})
 }
