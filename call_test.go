@@ -246,6 +246,37 @@ func TestBusy(t *testing.T) {
 	})
 }
 
+// TestManyCallsOfAMethod: 1,024 run at a time, whoever calls, unless its server says otherwise.
+func TestManyCallsOfAMethod(t *testing.T) {
+	inCluster(t, 2, func(c *cluster) {
+		release := make(chan struct{})
+		c.served(c.nodes[0].Serve("slow", func(context.Context, espial.Caller, []byte) ([]byte, error) {
+			<-release
+			return nil, nil
+		}))
+		ctx, cancel := context.WithTimeout(c.Context(), 10*time.Second)
+		defer cancel()
+		errs := make(chan error)
+		call := func(n *espial.Node) {
+			_, err := n.Call(ctx, "slow", only(c.nodes[0]), nil)
+			errs <- err
+		}
+		for i := range 1025 {
+			go call(c.nodes[i%2])
+		}
+		if err := <-errs; !errors.Is(err, espial.ErrBusy) {
+			t.Errorf("one of 1,025 calls: %v, want %v", err, espial.ErrBusy)
+		}
+		time.Sleep(time.Second)
+		close(release)
+		for range 1024 {
+			if err := <-errs; err != nil {
+				t.Errorf("one of 1,024 calls: %v", err)
+			}
+		}
+	})
+}
+
 // TestGather: one answer or error of each member, and the loop ends when the last one is gone.
 func TestGather(t *testing.T) {
 	inCluster(t, 5, func(c *cluster) {

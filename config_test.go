@@ -1,11 +1,13 @@
 package espial_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"net"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -49,8 +51,8 @@ func TestStartRefusesBadConfig(t *testing.T) {
 	for i := range 300 {
 		many[strings.Repeat("k", i+1)] = ""
 	}
-	net := memnet.New(1)
-	memory := wire{&cluster{T: t, net: net}, ip(0), []string{"mem"}, new(atomic.Int64)}
+	network := memnet.New(1)
+	memory := wire{&cluster{T: t, net: network}, ip(0), []string{"mem"}, new(atomic.Int64)}
 	tests := []struct {
 		name  string
 		c     espial.Config
@@ -98,14 +100,14 @@ func TestStartRefusesBadConfig(t *testing.T) {
 		{"advertise what is no address", espial.Config{Cluster: "a", Advertise: "ws://"}, "Advertise", "behind the scheme"},
 		{"seed without a port", espial.Config{Cluster: "a", Seeds: []string{"10.0.0.9"}}, "Seeds", "10.0.0.9"},
 	}
-	taken, err := net.Host(ip(0)).Listen(t.Context(), ":1000")
+	taken, err := network.Host(ip(0)).Listen(t.Context(), ":1000")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer taken.Close()
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			n, err := espial.StartOn(t.Context(), espial.Host{Net: net, IP: ip(0)}, tt.c)
+			n, err := espial.StartOn(t.Context(), espial.Host{Net: network, IP: ip(0)}, tt.c)
 			if err == nil {
 				_ = n.Close()
 			}
@@ -115,6 +117,63 @@ func TestStartRefusesBadConfig(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStartCopiesItsConfig: what a program does later with what it gave changes nothing.
+func TestStartCopiesItsConfig(t *testing.T) {
+	inCluster(t, 1, func(c *cluster) {
+		none := func(espial.Handler) espial.Handler {
+			return func(context.Context, espial.Caller, []byte) ([]byte, error) { return nil, errors.New("not this one") }
+		}
+		same := func(h espial.Handler) espial.Handler { return h }
+		cfg := espial.Config{
+			Metadata: map[string]string{"role": "till"}, Codecs: append(make([]codec.Codec, 0, 2), gobs{}),
+			WrapCall: []func(espial.Handler) espial.Handler{same}, WrapServe: []func(espial.Handler) espial.Handler{same},
+		}
+		n := c.start(cfg)
+		cfg.Metadata["role"], cfg.Codecs[0], cfg.WrapCall[0], cfg.WrapServe[0] = "bar", numbered{id: 201}, none, none
+		c.meet(2)
+		for m := range c.nodes[0].Members() {
+			if m.ID == n.ID() && m.Metadata["role"] != "till" {
+				t.Errorf("its role is %q, want what Start was given", m.Metadata["role"])
+			}
+		}
+		c.served(n.Serve("echo", echo))
+		if _, err := n.Call(c.Context(), "echo", only(n), nil); err != nil {
+			t.Errorf("a call by way of other wrappers: %v", err)
+		}
+		events := espial.NewTopic[int]("t").Subscribe(c.Context(), n)
+		if err := espial.NewTopic[int]("t").WithCodec(gobs{}).Publish(c.Context(), n, 7); err != nil {
+			t.Fatal(err)
+		}
+		for e, err := range events {
+			if e.Value != 7 || err != nil {
+				t.Errorf("an event in one of the codecs: %v, %v", e.Value, err)
+			}
+			break
+		}
+	})
+}
+
+// TestTheWellKnownPort is that of the first node of a host; the next ones take any, unless they
+// were told which.
+func TestTheWellKnownPort(t *testing.T) {
+	inCluster(t, 1, func(c *cluster) {
+		var ports []string
+		for range 2 {
+			n, err := espial.StartOn(c.Context(), espial.Host{Net: c.net, IP: ip(7)}, espial.Config{Cluster: "test"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.nodes = append(c.nodes, n)
+			_, port, _ := net.SplitHostPort(n.Addrs()[0])
+			ports = append(ports, port)
+		}
+		if ports[0] != "27272" || ports[1] == "27272" {
+			t.Errorf("two nodes of a host take links at the ports %q, want 27272 and another", ports)
+		}
+		c.meet(3)
+	})
 }
 
 // Metadata counts as it travels: 16 KiB with its lengths are taken, and reach a member.

@@ -65,6 +65,28 @@ func TestPoliciesCountExactly(t *testing.T) {
 	}
 }
 
+// TestTheQueueOfASubscription has room for 1,024 events of each kind, or for 8 MiB, in which an
+// event counts 64 bytes more than it has.
+func TestTheQueueOfASubscription(t *testing.T) {
+	inCluster(t, 2, func(c *cluster) {
+		a, b := c.nodes[0], c.nodes[1]
+		ctx, cancel := context.WithCancel(c.Context())
+		small := b.Subscribe(ctx, "t")
+		c.publish(a, 1, 1030, 8)
+		time.Sleep(time.Second)
+		c.publish(a, 1, 1030, 8, only(b))
+		time.Sleep(time.Second)
+		s := collect(small)
+		c.same("broadcasts", s.got(false), numbers(7, 1030))
+		c.same("direct events", s.got(true), numbers(1, 1030))
+		cancel()
+		large := b.Subscribe(c.Context(), "t")
+		c.publish(a, 1, 20, 1<<20-64)
+		time.Sleep(time.Second)
+		c.same("broadcasts of 1 MiB", collect(large).got(false), numbers(13, 20))
+	})
+}
+
 func only(n *espial.Node) espial.Target { return espial.Only(n.ID()) }
 
 // A queue of one event works with every policy: a reader that keeps up gets everything.
@@ -86,6 +108,15 @@ func TestAQueueOfOneEvent(t *testing.T) {
 func TestASlowReaderOfDirectEventsHoldsUpItsSenderAlone(t *testing.T) {
 	inCluster(t, 3, func(c *cluster) {
 		a, slow, other := c.nodes[0], c.nodes[1], c.nodes[2]
+		for m := range a.Members() {
+			if m.ID == slow.ID() {
+				break
+			}
+			if m.ID == other.ID() { // the slow one is whom it thinks of first
+				slow, other = other, slow
+				break
+			}
+		}
 		events := slow.Subscribe(c.Context(), "t")
 		s := c.collect(other, "t")
 		ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
@@ -107,6 +138,7 @@ func TestASlowReaderOfDirectEventsHoldsUpItsSenderAlone(t *testing.T) {
 		if q := a.Status().Queues["direct_bytes"]; q > 4<<20 {
 			c.Errorf("%d bytes wait at the sender, want at most 4 MiB", q)
 		}
+		toSome(c, a, slow, other)
 		c.publish(a, 1, 100, 8, espial.Only(other.ID()))
 		c.publish(a, 1, 100, 8)
 		time.Sleep(time.Second)
@@ -121,6 +153,27 @@ func TestASlowReaderOfDirectEventsHoldsUpItsSenderAlone(t *testing.T) {
 			}
 		}
 	})
+}
+
+// toSome publishes to several members, of which slow takes nothing: the others have the event
+// at once, and the error says who has not.
+func toSome(c *cluster, a, slow, other *espial.Node) {
+	c.Helper()
+	ctx, cancel := context.WithTimeout(c.Context(), time.Second)
+	defer cancel()
+	began := time.Now()
+	events := other.Subscribe(c.Context(), "some")
+	err := a.Publish(ctx, "some", padded(0, 10_000), espial.Named("node-*"))
+	if got, want := missing(c, err), "2, "+slow.Name()+": context deadline exceeded"; got != want {
+		c.Errorf("an event for all of which one takes nothing: %s, want %s", got, want)
+	}
+	for e, err := range events {
+		if took := e.At.Sub(began); took > 10*time.Millisecond || err != nil {
+			c.Errorf("who has room got the event after %v, %v", took, err)
+		}
+		return
+	}
+	c.Error("who has room did not get the event")
 }
 
 // C11: a reader that takes no broadcasts with Block holds the others up for two seconds,

@@ -2,6 +2,8 @@ package espial_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"regexp"
@@ -95,5 +97,23 @@ func TestStrangersWriteOneLogLineASecond(t *testing.T) {
 			c.Error("a control character of a stranger reached the log")
 		}
 		_ = out.Close()
+	})
+}
+
+// TestAPanicOfAHandlerIsLogged, with its stack, so that somebody can mend it.
+func TestAPanicOfAHandlerIsLogged(t *testing.T) {
+	empty(t, func(c *cluster) {
+		p := &page{}
+		n := c.start(espial.Config{Logger: slog.New(slog.NewTextHandler(p, nil))})
+		c.served(n.Serve("work", func(context.Context, espial.Caller, []byte) ([]byte, error) { panic("out of paper") }))
+		if _, err := n.Call(c.Context(), "work", only(n), nil); !errors.Is(err, espial.ErrPanicked) {
+			t.Errorf("Call = %v, want %v", err, espial.ErrPanicked)
+		}
+		lines := strings.Join(p.lines("a handler panicked"), "\n")
+		for _, want := range []string{"method=work", n.ID().String(), "out of paper", "log_test.go"} {
+			if strings.Count(lines, "level=ERROR") != 1 || !strings.Contains(lines, want) {
+				t.Errorf("the log says %q, want one error with %q", lines, want)
+			}
+		}
 	})
 }

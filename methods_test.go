@@ -47,7 +47,7 @@ func TestMethods(t *testing.T) {
 		if err := c.nodes[0].SetMetadata(c.Context(), map[string]string{"role": "till"}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(time.Second + 10*time.Millisecond) // the second, and the way there and back
 		check("as a till", c.nodes[0], public, private)
 		_ = c.nodes[1].Close()
 		time.Sleep(time.Second)

@@ -275,8 +275,10 @@ func TestConfirmationsOfTooManyMembers(t *testing.T) {
 			c.attacker(i % 200).join(n)
 			time.Sleep(10 * time.Millisecond)
 		}
+		ctx, cancel := context.WithTimeout(c.Context(), time.Second)
+		defer cancel()
 		for _, to := range []espial.Target{all, espial.All().Handled(), espial.Named("*").Queued()} {
-			if err := n.Publish(c.Context(), "x", []byte("257"), to); !errors.Is(err, espial.ErrTooManyAcks) {
+			if err := n.Publish(ctx, "x", []byte("257"), to); !errors.Is(err, espial.ErrTooManyAcks) {
 				t.Errorf("to %d members: %v, want %v", n.Status().Members, err, espial.ErrTooManyAcks)
 			}
 		}

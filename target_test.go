@@ -83,6 +83,8 @@ func TestATargetMeansItsMembers(t *testing.T) {
 			{"metadata", espial.Where("role", "web"), "web-1", nil},
 			{"the leader", espial.Leader(), c.leader().Name(), nil},
 			{"one of a single member", espial.OneOf("web-*"), "web-1", nil},
+			{"the beginning of an ID", espial.Named(c.nodes[3].ID().Short()), "web-1", nil},
+			{"too little of an ID", espial.Named(c.nodes[3].ID().Short()[:15]), "", espial.ErrNoMember},
 			{"nobody of that name", espial.Named("mail-*"), "", espial.ErrNoMember},
 			{"nobody of that metadata", espial.Where("role", "mail"), "", espial.ErrNoMember},
 			{"one of nobody", espial.OneOf("mail-*"), "", espial.ErrNoMember},
