@@ -1,6 +1,11 @@
 package espial
 
-import "iter"
+import (
+	"iter"
+	"slices"
+
+	"github.com/espial-go/espial/internal/ident"
+)
 
 // ServiceInfo is what a member says of a service on which it listens.
 type ServiceInfo struct {
@@ -25,4 +30,28 @@ func (n *Node) Services() iter.Seq[ServiceInfo] {
 			}
 		}
 	}
+}
+
+// listening returns which of the members listen on a service, which have not said on what they do,
+// and which do not.
+func (n *Node) listening(ids []ident.NodeID, service string) (listening, silent, deaf []ident.NodeID) {
+	for _, id := range ids {
+		switch listens, told := n.listens(id, service); {
+		case listens:
+			listening = append(listening, id)
+		case told:
+			deaf = append(deaf, id)
+		default:
+			silent = append(silent, id)
+		}
+	}
+	return listening, silent, deaf
+}
+
+// listens reports whether a member has said that it listens on a service, and whether it has said
+// on what it listens at all.
+func (n *Node) listens(id ident.NodeID, service string) (listens, told bool) {
+	services, told := n.eng.Exchange().Listening(id)
+	_, listens = slices.BinarySearch(services, service)
+	return listens, told
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 
 	"github.com/espial-go/espial/internal/engine"
@@ -87,7 +86,7 @@ func (n *Node) DialContext(ctx context.Context, network, addr string) (net.Conn,
 }
 
 // dial is Dial without the dress of its errors.
-func (n *Node) dial(ctx context.Context, addr string, _ dialing) (net.Conn, error) {
+func (n *Node) dial(ctx context.Context, addr string, d dialing) (net.Conn, error) {
 	service, peer, ok := strings.Cut(addr, ".")
 	if !ok {
 		return nil, errors.New("a stream is dialled as service.peer")
@@ -105,15 +104,24 @@ func (n *Node) dial(ctx context.Context, addr string, _ dialing) (net.Conn, erro
 	}
 	for _, id := range ids {
 		var nc net.Conn
-		if nc, err = n.eng.DialStream(ctx, id, service); err == nil {
+		if nc, _, err = n.open(ctx, id, service, d); err == nil {
 			return nc, nil
 		}
-		err = n.refusal(err)
 		if ctx.Err() != nil {
 			break
 		}
 	}
 	return nil, err
+}
+
+// open opens a stream to a member: nc is what the wrappers made of st.
+func (n *Node) open(
+	ctx context.Context, id ident.NodeID, service string, _ dialing,
+) (nc net.Conn, st *mux.Stream, err error) {
+	if st, err = n.eng.OpenStream(ctx, id, service); err == nil {
+		nc, err = st.Wrap(ctx)
+	}
+	return nc, st, n.refusal(err)
 }
 
 // candidates returns who is to be tried for a stream to a service of one that t means: those that
@@ -127,7 +135,7 @@ func (n *Node) candidates(t *Target, service string) ([]ident.NodeID, error) {
 	case len(ids) == 0:
 		return nil, n.nobody(t)
 	}
-	listening, silent := n.listening(ids, service)
+	listening, silent, _ := n.listening(ids, service)
 	silent = silent[:min(len(silent), silentMax)]
 	if t.one != chooseEvery {
 		if len(listening) == 0 {
@@ -143,20 +151,6 @@ func (n *Node) candidates(t *Target, service string) ([]ident.NodeID, error) {
 		return nil, ErrNoService
 	}
 	return ids, nil
-}
-
-// listening returns which of the members listen on a service, and which have not said on what they
-// do.
-func (n *Node) listening(ids []ident.NodeID, service string) (listening, silent []ident.NodeID) {
-	for _, id := range ids {
-		services, told := n.eng.Exchange().Listening(id)
-		if _, listens := slices.BinarySearch(services, service); listens {
-			listening = append(listening, id)
-		} else if !told {
-			silent = append(silent, id)
-		}
-	}
-	return listening, silent
 }
 
 // nobody returns why t means nobody.

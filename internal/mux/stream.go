@@ -68,6 +68,12 @@ func (st *Stream) Service() string {
 // Dialed reports whether this end opened the stream.
 func (st *Stream) Dialed() bool { return st.opens }
 
+// Done returns a channel that is closed by Close and Reset of this end.
+func (st *Stream) Done() <-chan struct{} { return st.closed }
+
+// Lost returns a channel that is closed when the session has ended, and the stream with it.
+func (st *Stream) Lost() <-chan struct{} { return st.session.y.CloseChan() }
+
 // Read returns bytes that have arrived, or waits for some.
 func (st *Stream) Read(b []byte) (n int, err error) {
 	if err = st.begin(st.reading); err == nil {
