@@ -176,6 +176,8 @@ func TestServeRefuses(t *testing.T) {
 
 func second(_ func(), err error) error { return err }
 
+func last(_ []byte, err error) error { return err }
+
 func echo(_ context.Context, _ espial.Caller, data []byte) ([]byte, error) { return data, nil }
 
 // TestADeadlineTravels: the callee knows how long its caller waits, and hears when it gives up.

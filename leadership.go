@@ -131,8 +131,9 @@ type Election struct {
 }
 
 // Election takes part in the election called name, one DNS label, in the given mode,
-// which must be the same at all members. What is wrong with either is reported by
-// [Election.Err] and by every method that returns an error.
+// which must be the same at all members. A node has 64 elections at most, the default one
+// among them. What is wrong is reported by [Election.Err] and by every method that returns an
+// error.
 func (n *Node) Election(name string, m Mode) *Election {
 	e := &Election{n: n, name: name, mode: m}
 	if err := glob.CheckName(name); err != nil {
@@ -190,8 +191,14 @@ func (e *Election) Leader() (l Leadership, ok bool) {
 }
 
 // leaderless returns why nobody leads the default election, as far as this node can tell:
-// [ErrNoQuorum] where it lists less than a majority of those that vote.
+// [ErrNoQuorum] where it lists less than a majority of those that vote, [ErrClosed] where it
+// ended.
 func (n *Node) leaderless() error {
+	select {
+	case <-n.ended:
+		return ErrClosed
+	default:
+	}
 	mode, present := n.cfg.Election.m, 0
 	for _, m := range n.eng.View().Members {
 		if mode.Voters == nil && !m.Record.Ineligible || slices.Contains(mode.Voters, m.Record.ID) {

@@ -3,7 +3,9 @@ package espial_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -246,6 +248,46 @@ func TestNamedElections(t *testing.T) {
 		}
 		if err := c.nodes[0].Promote(c.Context(), espial.NodeID{1}); !errors.Is(err, espial.ErrNoMember) {
 			c.Errorf("Promote of nobody = %v, want ErrNoMember", err)
+		}
+	})
+}
+
+// TestWhatAnElectionRefuses: each request that cannot be has its own error, and changes nothing.
+func TestWhatAnElectionRefuses(t *testing.T) {
+	inElection(t, 2, espial.Available(), func(c *cluster) {
+		leader, _ := c.led(4 * time.Second)
+		l, other := c.nodes[leader], c.nodes[1-leader]
+		barred := c.start(espial.Config{Ineligible: true})
+		c.meet(3)
+		ctx := c.Context()
+		for _, tt := range []struct {
+			name      string
+			got, want error
+		}{
+			{"who does not lead resigns", other.Resign(ctx), espial.ErrNotLeader},
+			{"the leader promotes who must not lead", l.Promote(ctx, barred.ID()), espial.ErrNotEligible},
+			{"another one promotes who must not lead", other.Promote(ctx, barred.ID()), espial.ErrNotEligible},
+			{"the leader promotes nobody", l.Promote(ctx, espial.NodeID{1}), espial.ErrNoMember},
+			{"another one says that it must not lead", other.SetEligible(ctx, false), nil},
+		} {
+			if !errors.Is(tt.got, tt.want) {
+				t.Errorf("%s: %v, want %v", tt.name, tt.got, tt.want)
+			}
+		}
+		time.Sleep(time.Second) // the leader has heard of it
+		if err := l.Resign(ctx); !errors.Is(err, espial.ErrNotEligible) {
+			t.Errorf("the leader resigns, and nobody else can lead: %v, want %v", err, espial.ErrNotEligible)
+		}
+		if !l.Leading() {
+			t.Error("it leads no more")
+		}
+		for i := range 64 { // and the default one
+			want := i == 63
+			if err := l.Election(fmt.Sprint("e-", i), espial.Available()).Err(); (err != nil) != want {
+				t.Errorf("election %d: %v, want an error: %t", i+2, err, want)
+			} else if want && !strings.Contains(err.Error(), "64") {
+				t.Errorf("the error of one election too many does not say how many there may be: %v", err)
+			}
 		}
 	})
 }

@@ -372,8 +372,22 @@ func TestUseAfterClose(t *testing.T) {
 			"Publish only":   n.Publish(ctx, "orders.placed", nil, espial.Only(c.nodes[1].ID())),
 			"Publish self":   n.Publish(ctx, "orders.placed", nil, espial.Only(n.ID())),
 			"SetMetadata":    n.SetMetadata(ctx, map[string]string{"a": "b"}),
+			"Publish named":  n.Publish(ctx, "orders.placed", nil, espial.Named("*")),
+			"Publish leader": n.Publish(ctx, "orders.placed", nil, espial.Leader()),
 			"WaitFor":        n.WaitFor(ctx, 3),
 			"Subscribe":      subscribed,
+			"Call":           last(n.Call(ctx, "orders.place", espial.Only(c.nodes[1].ID()), nil)),
+			"Call named":     last(n.Call(ctx, "orders.place", espial.Named("*"), nil)),
+			"Serve":          second(n.Serve("orders.place", echo)),
+			"Promote":        n.Promote(ctx, c.nodes[1].ID()),
+			"Resign":         n.Resign(ctx),
+			"SetEligible":    n.SetEligible(ctx, false),
+			"SetFit":         n.SetFit(ctx, false),
+			"Election":       n.Election("billing", espial.Available()).Err(),
+			"AddPeer":        n.AddPeer(ctx, c.nodes[1].ID().String()),
+		}
+		for a := range n.Gather(ctx, "orders.place", espial.All(), nil) {
+			errs["Gather of "+a.From.Name] = a.Err
 		}
 		for name, err := range errs {
 			if !errors.Is(err, espial.ErrClosed) || !errors.Is(err, net.ErrClosed) {

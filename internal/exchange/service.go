@@ -61,8 +61,11 @@ type service struct {
 }
 
 // Serve adds methods, all or none, until stop is called; calls that run then go on, and are
-// answered. Either all are hidden or none. The error is a [ServedError].
+// answered. Either all are hidden or none. The error is a [ServedError] or [ErrClosed].
 func (x *Exchange) Serve(list ...Service) (stop func(), err error) {
+	if x.over() {
+		return nil, ErrClosed
+	}
 	change := x.change
 	if len(list) > 0 && list[0].Hidden {
 		change = x.replace
