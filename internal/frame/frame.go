@@ -181,7 +181,10 @@ type Frame interface {
 // [Relay] carries, which [DecodeRelay] decodes without boxing it.
 func Decode(raw Raw) (Frame, error) {
 	r := reader{b: raw.Payload}
-	f := decode(raw.Type, &r)
+	f := decodeStream(raw.Type, &r)
+	if f == nil {
+		f = decode(raw.Type, &r)
+	}
 	if f == nil {
 		if raw.Type.Critical() {
 			return nil, fmt.Errorf("%w: %v frame", ErrUnknown, raw.Type)
@@ -200,8 +203,6 @@ func decode(t Type, r *reader) Frame {
 	switch t {
 	case TypeHello:
 		return decodeHello(r)
-	case TypeAccept:
-		return decodeAccept(r)
 	case TypeReject:
 		return decodeReject(r)
 	case TypeBye:
@@ -255,17 +256,20 @@ func decodeGossip(t Type, r *reader) Frame {
 	case TypeRepeat:
 		return Repeat{decodeRelay(r)}
 	default:
-		return decodeStream(t, r)
+		return nil
 	}
 }
 
-// decodeStream is decode for the frames of streams.
+// decodeStream is decode for the frames of streams. It is asked first: they are decoded on
+// goroutines that have just begun, whose stacks the chain of the others would outgrow.
 func decodeStream(t Type, r *reader) Frame {
 	switch t {
-	case TypeStreams:
-		return decodeStreams(r)
 	case TypeService:
 		return decodeService(r)
+	case TypeAccept:
+		return decodeAccept(r)
+	case TypeStreams:
+		return decodeStreams(r)
 	default:
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/gauge"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/link"
 	"github.com/espial-go/espial/internal/mux"
@@ -81,11 +82,20 @@ func carriers(b *testing.B) (near, far net.Conn) {
 	return near, far
 }
 
+// spent returns what reports the processor time of both ends since: on a machine that does other
+// things as well it tells more than the time that passed.
+func spent(b *testing.B) func() {
+	var m gauge.Meter
+	m.Begin(false)
+	return func() { b.ReportMetric(float64(m.Report().CPU)/float64(b.N), "cpu-ns/op") }
+}
+
 // pump writes b.N chunks to one end and reads them at the other.
 func pump(b *testing.B, w io.Writer, r io.Reader) {
 	b.Helper()
 	b.SetBytes(chunk)
 	b.ReportAllocs()
+	defer spent(b)()
 	b.ResetTimer()
 	go func() {
 		data := make([]byte, chunk)
@@ -204,6 +214,7 @@ func BenchmarkOpen(b *testing.B) {
 		}
 	}()
 	b.ReportAllocs()
+	defer spent(b)()
 	b.SetParallelism(8) // on two cores
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {

@@ -76,7 +76,8 @@ func (s *Session) ask(ctx context.Context, service string) (*Stream, error) {
 		s.leave(true)
 		return nil, fmt.Errorf("%w: %w", ErrEnded, err)
 	}
-	_ = ys.SetDeadline(time.Now().Add(answerWithin)) // never fails
+	// A write needs none: where nothing can be written the session ends within writeWithin.
+	_ = ys.SetReadDeadline(time.Now().Add(answerWithin)) // never fails
 	stop := context.AfterFunc(ctx, func() {
 		_ = ys.SetDeadline(past())
 	})
@@ -92,7 +93,7 @@ func (s *Session) ask(ctx context.Context, service string) (*Stream, error) {
 		s.leave(true)
 		return nil, refused(err)
 	}
-	_ = ys.SetDeadline(time.Time{}) // never fails
+	_ = ys.SetReadDeadline(time.Time{}) // never fails
 	st := newStream(s, ys, Addr{Node: s.cfg.Local}, Addr{Node: s.cfg.Remote, Service: service})
 	st.opens = true
 	s.add(st)

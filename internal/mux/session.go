@@ -77,7 +77,7 @@ type Session struct {
 	y       *yamux.Session
 	growth  growth
 	opening chan struct{} // holds a token for each stream that Open has not done with
-	tasks   sync.WaitGroup
+	tasks   *tasks
 
 	mu       sync.Mutex // guards what follows
 	streams  map[*Stream]struct{}
@@ -107,6 +107,7 @@ func New(nc net.Conn, c Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.tasks = newTasks(s.y.CloseChan())
 	s.rest()
 	return s, nil
 }
@@ -129,7 +130,7 @@ func (s *Session) Run(ctx context.Context) {
 	s.rest()
 	s.mu.Unlock()
 	_ = s.y.Close() // ended before; this waits for its goroutines
-	s.tasks.Wait()
+	s.tasks.wait()
 }
 
 // Close resets the streams that are open with code c, sends what is queued, for 100 ms at
@@ -199,7 +200,7 @@ func (s *Session) start(f func()) bool {
 	if s.over {
 		return false
 	}
-	s.tasks.Go(f)
+	s.tasks.start(f)
 	return true
 }
 

@@ -260,8 +260,11 @@ func (st *Stream) finish() {
 		return
 	}
 	st.reading <- struct{}{}
-	_ = st.ys.SetReadDeadline(time.Now().Add(lingerMax)) // never fails
-	_, err = st.ys.Read(nil)
+	_, err = st.ys.Read(nil) // the deadline has passed, so this tells what there is
+	if errors.Is(err, yamux.ErrTimeout) {
+		_ = st.ys.SetReadDeadline(time.Now().Add(lingerMax)) // never fails
+		_, err = st.ys.Read(nil)
+	}
 	switch {
 	case err == nil:
 		_ = st.ys.ResetWithError(uint32(CodeClosed)) // never fails
