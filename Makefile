@@ -47,12 +47,10 @@ test: ## tests, without the race detector
 	go test $(PKG)
 
 # The runner prints failures as they come, then every skipped test with its reason,
-# and ends with a line of totals. The tests of the root, which take longest, begin first,
-# and one package more than there are processors runs at the same time: those in network
-# namespaces mostly wait.
+# and ends with a line of totals.
 .PHONY: race
 race: ## tests with the race detector, skips listed
-	$(TOOL) gotestsum --format standard-quiet -- -race -p $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) -timeout 5m $(if $(filter ./...,$(PKG)),.) $(PKG)
+	$(TOOL) gotestsum --format standard-quiet --raw-command -- scripts/test.sh $(PKG)
 
 .PHONY: sim
 sim: ## 1,000 seeds of the simulation at 5 and at 50 nodes, others with SIMFLAGS; and of overlay and gossip

@@ -185,6 +185,25 @@ func TestPureLayers(t *testing.T) {
 	}
 }
 
+// TestOnlyPurePackagesRunWithoutRaces: make check runs some packages without the race
+// detector, which is no loss where there is no goroutine.
+func TestOnlyPurePackagesRunWithoutRaces(t *testing.T) {
+	script, err := os.ReadFile("scripts/test.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(script), "\nmachines=(")
+	list, _, found := strings.Cut(list, ")\n")
+	if !found {
+		t.Fatal("scripts/test.sh has no list machines=(...)")
+	}
+	for name := range strings.FieldsSeq(list) {
+		if !slices.Contains(pure, "internal/"+name) {
+			t.Errorf("scripts/test.sh tests internal/%s without the race detector, and it is not pure", name)
+		}
+	}
+}
+
 // TestLinked bounds what a program links that imports the root package, and what each
 // package brings that plugs into it. Run it with -v to see the list.
 func TestLinked(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 // seeds is how many runs of the simulation there are, and from where on:
 // go test ./internal/gossip -run TestChurn -gossip.seeds=1000, or -gossip.seed=7 for one.
 var (
-	seeds   = flag.Int("gossip.seeds", 0, "run the simulation of churn with so many seeds; 0 for 100, fewer with -race")
+	seeds   = flag.Int("gossip.seeds", 0, "run the simulation of churn with so many seeds; 0 for 30, 10 with -race")
 	oneSeed = flag.Int("gossip.seed", -1, "run the simulation of churn with this seed only")
 )
 
@@ -411,7 +411,7 @@ func TestChurn(t *testing.T) {
 	case to == 0 && raceEnabled:
 		to = 10
 	case to == 0:
-		to = 100
+		to = 30
 	}
 	const shards = 2
 	for shard := range shards {

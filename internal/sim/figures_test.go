@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -66,10 +67,10 @@ func process(h sim.History, host int) int {
 	return 0
 }
 
-// each runs f with several seeds.
+// each runs f with several seeds: with all of them in make sim, else with a tenth.
 func each(t *testing.T, seeds int, f func(t *testing.T, seed uint64)) {
 	t.Helper()
-	if raceEnabled {
+	if *seedsFlag == 0 {
 		seeds = (seeds + 9) / 10
 	}
 	for seed := range uint64(seeds) {
@@ -264,7 +265,7 @@ func TestRestartOfAll(t *testing.T) {
 // TestSimultaneousDials is case A24: two nodes that dial each other at once have one
 // link, and lose and double nothing.
 func TestSimultaneousDials(t *testing.T) {
-	seeds := 1000
+	seeds := cmp.Or(*seedsFlag, 200)
 	if raceEnabled {
 		seeds = 50
 	}

@@ -71,7 +71,7 @@ func TestFortyPercentKilledAtOnce(t *testing.T) {
 
 // TestPartialMeshInChaos holds a partial mesh against the invariants while things go wrong.
 func TestPartialMeshInChaos(t *testing.T) {
-	seeds := 8
+	seeds := 4
 	if *seedsFlag != 0 {
 		seeds = *seedsFlag
 	}

@@ -13,7 +13,7 @@ import (
 var (
 	seedFlag  = flag.Uint64("sim.seed", 0, "replay this seed of TestSim alone")
 	fromFlag  = flag.Uint64("sim.from", 1, "first seed of TestSim")
-	seedsFlag = flag.Int("sim.seeds", 0, "seeds that TestSim runs for each size; 0 for a quick choice")
+	seedsFlag = flag.Int("sim.seeds", 0, "seeds that TestSim runs for each size; 0 for a quick choice here and elsewhere")
 	nodesFlag = flag.Int("sim.nodes", 0, "nodes of each run of TestSim; 0 for 5 and 50")
 	chaosFlag = flag.Duration("sim.chaos", 0, "how long things go wrong in TestSim; 0 for 20 s, 5 s for many nodes")
 	traceFlag = flag.String("sim.trace", "", "write the history of the replayed seed to this file")
@@ -41,7 +41,7 @@ func TestSim(t *testing.T) {
 		return
 	}
 	type size struct{ nodes, seeds int }
-	sizes := []size{{5, 200}, {50, 10}}
+	sizes := []size{{5, 100}, {50, 2}}
 	if raceEnabled || testing.Short() {
 		sizes = []size{{5, 10}} // there is not one goroutine to race with
 	}
