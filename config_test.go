@@ -52,7 +52,7 @@ func TestStartRefusesBadConfig(t *testing.T) {
 		many[strings.Repeat("k", i+1)] = ""
 	}
 	network := memnet.New(1)
-	memory := wire{&cluster{T: t, net: network}, ip(0), []string{"mem"}, new(atomic.Int64)}
+	memory := wire{network, ip(0), []string{"mem"}, new(atomic.Int64)}
 	tests := []struct {
 		name  string
 		c     espial.Config

@@ -230,27 +230,27 @@ func TestHowAFlowEnds(t *testing.T) {
 func TestAFlowThatNobodyReads(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		read func(t *testing.T, f espial.Flow[int], cancel context.CancelFunc)
+		read func(c *cluster, f espial.Flow[int], cancel context.CancelFunc)
 		made int // whether something was
 		ends time.Duration
 	}{
-		{"its reader breaks off", func(_ *testing.T, f espial.Flow[int], _ context.CancelFunc) {
+		{"its reader breaks off", func(_ *cluster, f espial.Flow[int], _ context.CancelFunc) {
 			for range f.All() {
 				break
 			}
 		}, 1, time.Second},
-		{"the context of the call ends", func(t *testing.T, f espial.Flow[int], cancel context.CancelFunc) {
+		{"the context of the call ends", func(c *cluster, f espial.Flow[int], cancel context.CancelFunc) {
 			for _, err := range f.All() {
 				if cancel(); err == nil {
 					continue
 				}
 				if !errors.Is(err, espial.ErrFlowBroken) || !errors.Is(err, context.Canceled) {
-					t.Errorf("the flow ends with %v", err)
+					c.Errorf("the flow ends with %v", err)
 				}
 			}
 		}, 1, time.Second},
-		{"nobody begins", func(*testing.T, espial.Flow[int], context.CancelFunc) {}, 0, 31 * time.Second},
-		{"its reader takes its time", func(_ *testing.T, f espial.Flow[int], _ context.CancelFunc) {
+		{"nobody begins", func(*cluster, espial.Flow[int], context.CancelFunc) {}, 0, 31 * time.Second},
+		{"its reader takes its time", func(_ *cluster, f espial.Flow[int], _ context.CancelFunc) {
 			for range f.All() {
 				time.Sleep(time.Hour)
 				break
@@ -279,7 +279,7 @@ func TestAFlowThatNobodyReads(t *testing.T) {
 				if !errors.Is(err, espial.ErrBusy) {
 					t.Errorf("a call beside a flow where one at a time is taken: %v", err)
 				}
-				tt.read(t, f, cancel)
+				tt.read(c, f, cancel)
 				select {
 				case <-ended:
 				case <-time.After(tt.ends):

@@ -122,7 +122,7 @@ func TestWrappersThatFailWhereOneDials(t *testing.T) {
 		{"a panic", func(net.Conn, espial.StreamInfo) (net.Conn, error) { panic("at the disco") }, nil, "Config.Wrap panicked: at the disco"},
 		{"nothing", func(net.Conn, espial.StreamInfo) (net.Conn, error) { return nil, nil }, nil, "neither a connection nor an error"},
 		{"too much time", func(net.Conn, espial.StreamInfo) (net.Conn, error) {
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			return nil, errRefused
 		}, os.ErrDeadlineExceeded, "Config.Wrap took more than 5s"},
 		{"reading what never comes", func(nc net.Conn, _ espial.StreamInfo) (net.Conn, error) {

@@ -15,12 +15,13 @@ import (
 	"time"
 
 	"github.com/espial-go/espial"
+	"github.com/espial-go/espial/internal/memnet"
 )
 
 // wire is a transport over the network in memory. It names hosts as mem://node-3/link, and
 // its connections have no IP addresses; addresses without a scheme are TCP's.
 type wire struct {
-	c      *cluster
+	net    *memnet.Network
 	host   netip.Addr
 	speaks []string
 	dials  *atomic.Int64
@@ -30,7 +31,7 @@ func (w wire) Schemes() []string { return w.speaks }
 
 func (w wire) Listen(ctx context.Context, addr string) (net.Listener, error) {
 	at, named := w.at(addr)
-	ln, err := w.c.net.Host(w.host).Listen(ctx, at)
+	ln, err := w.net.Host(w.host).Listen(ctx, at)
 	if err != nil || !named {
 		return ln, err
 	}
@@ -40,7 +41,7 @@ func (w wire) Listen(ctx context.Context, addr string) (net.Listener, error) {
 func (w wire) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	w.dials.Add(1)
 	at, named := w.at(addr)
-	nc, err := w.c.net.Host(w.host).Dial(ctx, at)
+	nc, err := w.net.Host(w.host).Dial(ctx, at)
 	if err != nil || !named {
 		return nc, err
 	}
@@ -86,7 +87,7 @@ func (c *cluster) wired(cfg espial.Config, schemes ...string) (*espial.Node, *at
 		schemes = []string{"mem"}
 	}
 	i, dials := len(c.nodes), new(atomic.Int64)
-	cfg.Transport = wire{c, ip(i), schemes, dials}
+	cfg.Transport = wire{c.net, ip(i), schemes, dials}
 	if cfg.Listen == "" {
 		cfg.Listen = fmt.Sprintf("mem://node-%d/link", i)
 	}
@@ -224,7 +225,7 @@ func TestSchemesOfTransport(t *testing.T) {
 		dials := new(atomic.Int64)
 		for i := range 2 {
 			c.start(espial.Config{
-				Transport: plain{wire{c, ip(i), nil, dials}}, Listen: fmt.Sprintf("mem://node-%d/link", i),
+				Transport: plain{wire{c.net, ip(i), nil, dials}}, Listen: fmt.Sprintf("mem://node-%d/link", i),
 				Seeds: []string{"mem://node-0/link"}, Multicast: espial.Multicast{Off: true},
 			})
 		}
@@ -242,7 +243,7 @@ func TestSchemesOfTransport(t *testing.T) {
 // seeds says so in its log.
 func TestMulticastWithTransport(t *testing.T) {
 	empty(t, func(c *cluster) {
-		w := wire{c, ip(0), []string{"mem"}, new(atomic.Int64)}
+		w := wire{c.net, ip(0), []string{"mem"}, new(atomic.Int64)}
 		_, err := c.tryStart(espial.Config{Transport: w, Listen: "mem://node-0/link"})
 		if err == nil || !strings.Contains(err.Error(), "Multicast.Off") {
 			c.Errorf("without seeds: %v, want an error that names Multicast.Off", err)
@@ -262,7 +263,7 @@ func TestMulticastWithTransport(t *testing.T) {
 func TestTransportOverTCP(t *testing.T) {
 	empty(t, func(c *cluster) {
 		for i := range 2 {
-			c.start(espial.Config{Transport: wire{c, ip(i), []string{"tcp"}, new(atomic.Int64)}})
+			c.start(espial.Config{Transport: wire{c.net, ip(i), []string{"tcp"}, new(atomic.Int64)}})
 		}
 		c.meet(2)
 		c.talks()
@@ -273,7 +274,7 @@ func TestTransportOverTCP(t *testing.T) {
 func TestStrangersWithoutAddresses(t *testing.T) {
 	empty(t, func(c *cluster) {
 		n, dials := c.wired(espial.Config{})
-		w := wire{c, ip(9), []string{"mem"}, dials}
+		w := wire{c.net, ip(9), []string{"mem"}, dials}
 		const knocks = 200
 		open := 0
 		for range knocks {
