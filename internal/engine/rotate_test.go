@@ -74,3 +74,24 @@ func TestLinksRotateUnderLoad(t *testing.T) {
 		}
 	})
 }
+
+// A link is replaced when it is a day old, however little it carried.
+func TestLinksRotateAfterADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		defer c.close()
+		calm := func(cfg *engine.Config) { cfg.SuspectAfter, cfg.RemoveAfter = 10*time.Minute, 30*time.Minute }
+		a, _ := c.start(calm), c.start(calm)
+		c.waitFor(1)
+		first := a.Peers()[0].Since
+		time.Sleep(24*time.Hour - time.Minute)
+		if since := a.Peers()[0].Since; since != first {
+			t.Errorf("a link was replaced %v after it came up", since.Sub(first))
+		}
+		time.Sleep(11 * time.Minute) // a probe falls into it
+		peers := a.Peers()
+		if len(peers) != 1 || !peers[0].Since.After(first) || len(a.View().Members) != 2 {
+			t.Errorf("a day later: %+v, want a younger link with the same member", peers)
+		}
+	})
+}
