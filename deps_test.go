@@ -106,7 +106,7 @@ var layers = map[string][]string{
 		"", "codec", "codec/bson", "codec/cbor", "codec/msgpack", "internal/control", "internal/gauge",
 		"internal/glob", "internal/term", "internal/tunnel",
 	},
-	"examples": {""},
+	"examples": {"", "wrap"},
 }
 
 // pure lists the packages without I/O, goroutines and locks.
