@@ -8,7 +8,6 @@ import (
 	"io"
 	"iter"
 	"net"
-	"sync/atomic"
 
 	"github.com/espial-go/espial/codec"
 	"github.com/espial-go/espial/internal/flow"
@@ -64,7 +63,6 @@ var (
 	errFlowInside = errors.New("a Flow is a whole argument or a whole result of a method, and no part of one")
 	errFlowHere   = errors.New("it is a flow, and is read as espial.Flow")
 	errNoFlow     = errors.New("it is no flow")
-	errFlowAgain  = errors.New("it was read before")
 	errFlowLapsed = errors.New("its producer has it no more; it is to be read once, within 30 s")
 	errFlowEnded  = errors.New("its producer ended it")
 	errFlowMany   = errors.New("an argument that is a flow is read once, and cannot go to many: call each")
@@ -144,8 +142,6 @@ type reading struct {
 	from   Sender      // who produces it
 	codec  codec.Codec // of the method
 	ticket flow.Ticket
-
-	began atomic.Bool
 }
 
 // open makes f the flow for which data is a ticket by what id says, and sets id to the codec of its
@@ -162,11 +158,8 @@ func (r *reading) open(f flower, id *codec.ID, data []byte) error {
 
 // each reads the flow, and calls use with each value until it wants no more or fails.
 func (r *reading) each(use func(data []byte) (more bool, err error)) error {
-	if r.began.Swap(true) {
-		return r.broken(errFlowAgain)
-	}
 	if r.done != nil {
-		defer r.done()
+		defer r.done() // again, if the flow is read again, of which nothing comes
 	}
 	nc, err := r.node.eng.OpenStream(r.ctx, ident.NodeID(r.from.ID), flow.Service)
 	if err != nil {

@@ -302,6 +302,81 @@ func TestAFlowThatNobodyReads(t *testing.T) {
 	}
 }
 
+// TestWhoWaitsIsToldThatAFlowIsOver: a producer that waits for something else hears of the end by its
+// context, a handler that works on the call as in any call, and a producer of an argument by its loop.
+func TestWhoWaitsIsToldThatAFlowIsOver(t *testing.T) {
+	inCluster(t, 2, func(c *cluster) {
+		n, to := c.nodes[1], espial.Named("node-0")
+		over := make(chan string, 4)
+		c.served(counting.Serve(c.nodes[0], func(ctx context.Context, _ espial.Caller, n int) (espial.Flow[int], error) {
+			if n == 0 {
+				<-ctx.Done()
+				over <- "a handler"
+			}
+			return espial.FlowOf(func(yield func(int, error) bool) {
+				yield(1, nil)
+				<-ctx.Done()
+				over <- "a producer"
+			}), nil
+		}))
+		c.served(adding.Serve(c.nodes[0], func(_ context.Context, _ espial.Caller, f espial.Flow[int]) (int, error) {
+			for v := range f.All() {
+				if v > 1 {
+					return v, nil // and leaves the rest
+				}
+			}
+			return 0, nil
+		}))
+		for _, tt := range []struct {
+			name string
+			do   func() error
+		}{
+			{"a handler", func() error {
+				ctx, cancel := context.WithCancel(c.Context())
+				time.AfterFunc(time.Second, cancel)
+				if _, err := counting.Call(ctx, n, to, 0); !errors.Is(err, context.Canceled) {
+					return err
+				}
+				return nil
+			}},
+			{"a producer", func() error {
+				f, err := counting.Call(c.Context(), n, to, 1)
+				for range f.All() {
+					break
+				}
+				return err
+			}},
+			{"a loop", func() error {
+				_, err := adding.Call(c.Context(), n, to, espial.FlowOf(func(yield func(int, error) bool) {
+					for i := 1; yield(i, nil); i++ {
+						time.Sleep(time.Millisecond)
+					}
+					over <- "a loop"
+				}))
+				return err
+			}},
+		} {
+			if err := tt.do(); err != nil {
+				t.Errorf("%s: %v", tt.name, err)
+			}
+			select {
+			case got := <-over:
+				if got != tt.name {
+					t.Errorf("%s is over, want %s", got, tt.name)
+				}
+			case <-time.After(2 * time.Second):
+				t.Errorf("%s is not told", tt.name)
+			}
+		}
+		c.served(espial.NewMethod[espial.Flow[int], int]("unread").Serve(c.nodes[0],
+			func(context.Context, espial.Caller, espial.Flow[int]) (int, error) { return 7, nil }))
+		got, err := espial.NewMethod[espial.Flow[int], int]("unread").Call(c.Context(), n, to, espial.FlowOf(upTo(1)))
+		if synctest.Wait(); got != 7 || err != nil || n.Status().Queues["flows"] != 0 {
+			t.Errorf("an argument that is not read: %d, %v; %d wait", got, err, n.Status().Queues["flows"])
+		}
+	})
+}
+
 // TestGatherOfFlows: each member has a flow of its own, also after the loop; an argument that is a flow
 // cannot go to many.
 func TestGatherOfFlows(t *testing.T) {
