@@ -399,6 +399,50 @@ func TestCallsInTurn(t *testing.T) {
 	})
 }
 
+// TestCallsAtWork go on when their method is stopped; the end of their node is the end of their
+// context, and waits for nobody who does not look at it.
+func TestCallsAtWork(t *testing.T) {
+	inCluster(t, 2, func(c *cluster) {
+		n, told := c.nodes[0], make(chan error, 1)
+		work := func(ctx context.Context, _ espial.Caller, _ []byte) ([]byte, error) {
+			select {
+			case <-ctx.Done():
+				told <- ctx.Err()
+				time.Sleep(10 * time.Second)
+			case <-time.After(time.Second):
+			}
+			return []byte("done"), nil
+		}
+		call := func() <-chan string {
+			answer := make(chan string, 1)
+			go func() {
+				value, err := c.nodes[1].Call(c.Context(), "work", only(n), nil)
+				answer <- fmt.Sprintf("%s %v", value, err)
+			}()
+			time.Sleep(100 * time.Millisecond)
+			return answer
+		}
+		stop, err := n.Serve("work", work)
+		c.served(stop, err)
+		answer := call()
+		stop()
+		if got, want := <-answer, "done <nil>"; got != want {
+			t.Errorf("a call whose method was stopped: %s, want %s", got, want)
+		}
+		c.served(n.Serve("work", work))
+		_ = call()
+		began := time.Now()
+		if err := n.Close(); err != nil || time.Since(began) > 250*time.Millisecond {
+			t.Errorf("Close = %v after %v, want nil within 250 ms", err, time.Since(began))
+		}
+		synctest.Wait()
+		if len(told) != 1 {
+			t.Error("the handler was not told that the node ended")
+		}
+		time.Sleep(10 * time.Second) // until it returns
+	})
+}
+
 // TestLeaveWaitsForCalls: a node that leaves answers what it has begun, and takes nothing new.
 func TestLeaveWaitsForCalls(t *testing.T) {
 	inCluster(t, 2, func(c *cluster) {

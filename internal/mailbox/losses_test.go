@@ -72,6 +72,28 @@ func TestLossesOfTheSessionKeepTheirPlace(t *testing.T) {
 	}
 }
 
+// TestLossesOfOthersAreNotTold to who wants some senders only, or direct messages only.
+func TestLossesOfOthersAreNotTold(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		o    mailbox.Options
+		want string
+	}{
+		{"from all", mailbox.Options{}, "1:-1 2:-2 2:-4"},
+		{"from one", mailbox.Options{From: func(id ident.NodeID) bool { return id[0] == 2 }}, "2:-2 2:-4"},
+		{"direct ones", mailbox.Options{DirectOnly: true}, "2:-4"},
+	} {
+		box := mailbox.New(func() {})
+		q := subscribe(t, box, "a", tt.o)
+		box.Lost(mailbox.Loss{From: ident.NodeID{1}, Count: 1})
+		box.Lost(mailbox.Loss{From: ident.NodeID{2}, Count: 2})
+		box.Lost(mailbox.Loss{From: ident.NodeID{2}, Lane: frame.Direct, Count: 4})
+		if got := next(t, q); got != tt.want {
+			t.Errorf("%s: Next = %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
 // TestLossesAreBounded: two peers whose numbers jump all the time cannot fill the
 // memory of a reader that sleeps, whatever its policy (invariant D5).
 func TestLossesAreBounded(t *testing.T) {
