@@ -55,8 +55,8 @@ func tooLarge(size, limit int) error {
 // words returns what an error from inside says, without the names of our packages, which
 // are not the reader's.
 func words(err error) string {
-	return strings.NewReplacer("council: ", "", "disk: ", "", "engine: ", "", "glob: ", "", "ident: ", "",
-		"lease: ", "", "link: ", "", "multicast: ", "", "mux: ", "").Replace(err.Error())
+	return strings.NewReplacer("council: ", "", "disk: ", "", "engine: ", "", "frame: ", "", "glob: ", "",
+		"ident: ", "", "lease: ", "", "link: ", "", "multicast: ", "", "mux: ", "").Replace(err.Error())
 }
 
 // told returns an error from inside as one of this package, nil for nil.

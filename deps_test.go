@@ -105,6 +105,7 @@ var layers = map[string][]string{
 	"cmd/espial": {
 		"", "codec", "codec/bson", "codec/cbor", "codec/msgpack", "internal/control", "internal/gauge",
 		"internal/glob", "internal/term", "internal/tunnel",
+		"transport", "transport/tcp", "transport/unix", "transport/websocket",
 	},
 	"examples": {"", "wrap"},
 }

@@ -115,7 +115,7 @@ func (n *Node) AddPeer(ctx context.Context, peer string) error {
 	}
 	peer = strings.TrimPrefix(peer, untold)
 	if err := n.cfg.checkDialable(peer, n.schemes); err != nil {
-		return fmt.Errorf("espial: peer %q is neither a node ID nor an address: it %s", peer, words(err))
+		return fmt.Errorf("espial: peer %q is neither a node ID nor an address: %s", peer, words(err))
 	}
 	return n.public(n.eng.PinAddr(ctx, peer))
 }

@@ -87,11 +87,11 @@ func (c *Config) checkTransport() error {
 		if c.Listen == "" {
 			return outOfRange("Listen", "is required: the transport speaks %s", strings.Join(schemes, ", "))
 		}
-		return outOfRange("Listen", "%q %s", c.Listen, words(err))
+		return outOfRange("Listen", "%q: %s", c.Listen, words(err))
 	}
 	for _, seed := range c.Seeds {
 		if err := c.checkDialable(seed, schemes); err != nil {
-			return outOfRange("Seeds", "%q %v", seed, words(err))
+			return outOfRange("Seeds", "%q: %v", seed, words(err))
 		}
 	}
 	return nil
@@ -139,8 +139,8 @@ func bound(addr string, ln net.Listener) (frame.Addr, error) {
 }
 
 // errNoBeacons says why a node takes no part in multicast.
-var errNoBeacons = errors.New("a beacon can name IP:port alone, and Config.Listen has a scheme; " +
-	"set Multicast.Off and, at all nodes but the first, Seeds")
+var errNoBeacons = errors.New("beacons name IP:port, and this node listens at an address with a scheme: " +
+	"turn multicast off (Multicast.Off, --discover none), and give all nodes but the first a seed")
 
 // advertise returns what gives the addresses that others are told of a listener.
 func (c *Config) advertise(listen frame.Addr, sys env) func() ([]frame.Addr, error) {

@@ -38,7 +38,7 @@ func (q *question) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&q.cluster, "cluster", "",
 		"use a running node of the cluster `NAME`; if there is none, join for the moment")
 	q.network(fs)
-	fs.Lookup("listen").Usage = "take links at `IP:PORT` while joined for the moment\n(default a free port)"
+	fs.Lookup("listen").Usage = "take links at `ADDR` while joined for the moment\n(default a free port)"
 }
 
 // answer is what a command does with the node that was found, or with nil if it should join

@@ -60,16 +60,23 @@ type nodeFlags struct {
 	group, iface               string
 	loopback                   bool
 	ttl                        int
+
+	given func(flag string) bool // whether the user gave a flag
 }
 
 // network adds the flags by which a node reaches others.
 func (f *nodeFlags) network(fs *pflag.FlagSet) {
 	fs.StringVar(&f.listen, "listen", "",
-		"take links at `IP:PORT` (default port 27272\non every address, a free port if taken)")
+		"take links at `ADDR`: IP:PORT, unix:///PATH or ws://IP:PORT/PATH\n"+
+			"(default port 27272 on every address, a free port if taken)")
 	fs.StringVar(&f.advertise, "advertise", "", "tell others this `ADDR`, interface or subnet of this host")
-	fs.StringSliceVar(&f.join, "join", nil, "try `HOST:PORT` as well; repeatable, or with commas")
+	fs.StringSliceVar(&f.join, "join", nil,
+		"try `ADDR` as well: HOST:PORT, unix:///PATH,\n"+
+			"ws://HOST:PORT/PATH or wss://…; repeatable, or with commas")
 	fs.StringSliceVar(&f.discover, "discover", []string{"multicast"},
-		"find others by this `SOURCE`: multicast or none; repeatable")
+		"find others by this `SOURCE`: multicast or none; repeatable\n"+
+			"(none where --listen is no IP:PORT)")
+	f.given = func(flag string) bool { return fs.Changed(flag) }
 	fs.StringVar(&f.keyFile, "key-file", "",
 		"the node's identity: a private key as PEM in `FILE` of mode 0600, from\n"+
 			"openssl genpkey -algorithm ed25519 (default a new key at each start)")
@@ -128,6 +135,9 @@ func (f *nodeFlags) config(warnings io.Writer) (espial.Config, error) {
 			Off: !multicast, Group: f.group, Interface: f.iface, NoLoopback: !f.loopback, TTL: f.ttl,
 		},
 		Logger: slog.New(slog.NewTextHandler(warnings, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if err := f.carry(&c, f.given("discover")); err != nil {
+		return espial.Config{}, err
 	}
 	switch {
 	case f.quorum < 0 || f.quorum > quorumMax:

@@ -39,8 +39,8 @@ type Dial struct {
 	OnDemand bool
 }
 
-// Unspoken tells, once for each node, that it cannot be dialled: it has addresses, and none
-// of a scheme that this node speaks.
+// Unspoken tells, once for each node, that there is no link with it and that this node cannot
+// dial it: it has addresses, and none of a scheme that this node speaks.
 type Unspoken struct {
 	ID    ident.NodeID
 	Addrs []frame.Addr

@@ -87,7 +87,7 @@ func (c *Core) tabled(now time.Time, a member.Action) {
 // wanted takes note of a node of which a member told. In a partial mesh nobody is dialled
 // for that.
 func (c *Core) wanted(now time.Time, a member.Want) {
-	c.unspoken(a.ID, a.Addrs)
+	c.unspeakable(now, a.ID, a.Addrs)
 	if c.mesh.partial {
 		return
 	}

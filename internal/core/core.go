@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/espial-go/espial/internal/dial"
@@ -65,6 +66,8 @@ type Core struct {
 	detector *fault.Detector
 	dials    *dial.Scheduler
 	schemes  []string // of addresses that this node can dial
+	paths    []string // schemes of seeds that are paths of this host
+	unspoken []unspoken
 
 	mesh   mesh
 	demand demand
@@ -133,6 +136,9 @@ func New(now time.Time, c Config) (*Core, error) {
 		changed:    true,
 	}
 	for _, addr := range c.Seeds {
+		if a, err := frame.ParseAddr(addr); err == nil && strings.HasPrefix(a.Addr, "/") {
+			k.paths = append(k.paths, a.Scheme)
+		}
 		k.dials.Found(now, dial.Candidate{Addr: addr, Source: dial.Seed})
 	}
 	k.settle(now)
@@ -227,6 +233,7 @@ func (c *Core) Tick(now time.Time) {
 	c.expire(now)
 	c.retire(now)
 	c.idle(now)
+	c.tellUnspoken(now)
 	c.settle(now)
 }
 
@@ -243,6 +250,7 @@ func (c *Core) Next() (at time.Time, ok bool) {
 	sooner(c.nextExpiry())
 	sooner(c.nextRetirement())
 	sooner(c.demand.places.Next())
+	sooner(c.nextUnspoken())
 	if !c.leaving {
 		sooner(c.dials.Next())
 	}

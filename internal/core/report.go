@@ -103,7 +103,7 @@ func (c *Core) report(now time.Time, a member.Action) {
 		change.Kind, change.Member = AddedNode, c.member(a.Member)
 		c.added(now, a.Member.Record)
 		if c.peers[a.Member.Record.ID] == nil { // else it found this node
-			c.unspoken(a.Member.Record.ID, a.Member.Record.Addrs)
+			c.unspeakable(now, a.Member.Record.ID, a.Member.Record.Addrs)
 		}
 	case member.Removed:
 		change.Kind, change.Member = RemovedNode, c.member(a.Member)

@@ -25,7 +25,7 @@ func (e *Engine) unspoken(u core.Unspoken) {
 	for _, a := range u.Addrs {
 		addrs = append(addrs, a.String())
 	}
-	log.Warn("a node cannot be dialled: the transport of this node does not speak its addresses",
+	log.Warn("no link with a node that cannot be dialled: the transport does not speak its addresses",
 		"id", u.ID.Short(), "addrs", addrs, "speaks", e.cfg.Schemes)
 }
 

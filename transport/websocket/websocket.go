@@ -87,8 +87,8 @@ func (t *Transport) Listen(ctx context.Context, addr string) (net.Listener, erro
 	case t.Mounted:
 		return t.mount(addr)
 	case scheme == "wss" && t.TLS == nil:
-		return nil, fmt.Errorf("%w: %s needs a certificate (Transport.TLS); behind a proxy that has it, "+
-			"listen at ws:// and advertise %s", ErrAddr, addr, addr)
+		return nil, fmt.Errorf("%w: to listen at wss:// needs a certificate (Transport.TLS); behind a proxy "+
+			"that has it, listen at ws:// and advertise %s", ErrAddr, addr)
 	}
 	tcp, err := (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp", host)
 	if err != nil {
