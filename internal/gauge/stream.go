@@ -157,15 +157,15 @@ func (r StreamRow) Cells() []Cell {
 		{"MB/s", fmt.Sprintf("%.0f", r.One/1e6)},
 		{"of bare", share(r.OneOfBare)},
 		{"CPU ns/KB", fmt.Sprintf("%.0f", r.CPU*1e3)},
-		{"4 streams MB/s", fmt.Sprintf("%.0f", r.Many/1e6)},
+		{"4: MB/s", fmt.Sprintf("%.0f", r.Many/1e6)},
 		{"of bare", share(r.ManyOfBare)},
 		{"k opens/s", fmt.Sprintf("%.1f", r.Opens/1e3)},
-		{"CPU µs/open", fmt.Sprintf("%.1f", r.OpenCPU/1e3)},
-		{"event p50 µs", unlessZero("%.0f", r.Idle.P50)},
+		{"CPU µs", fmt.Sprintf("%.1f", r.OpenCPU/1e3)},
+		{"event: p50 µs", unlessZero("%.0f", r.Idle.P50)},
 		{"p99", unlessZero("%.0f", r.Idle.P99)},
-		{"by a stream p50", unlessZero("%.0f", r.Busy.P50)},
+		{"busy: p50", unlessZero("%.0f", r.Busy.P50)},
 		{"p99", unlessZero("%.0f", r.Busy.P99)},
-		{"p99 is", unlessZero("%.1f x", r.Slower)},
+		{"is", unlessZero("%.1f x", r.Slower)},
 	}
 }
 
