@@ -38,6 +38,11 @@ const (
 	ServiceAdded   Kind = "espial.service_added"   // Member listens on Service; see [Node.Services]
 	ServiceRemoved Kind = "espial.service_removed" // it does no more; not said of one that is gone
 
+	// With [Config.StreamChanges]. Member is the other end, and By says who opened the stream.
+	StreamOpened  Kind = "espial.stream_opened"  // it is on its way to a listener of Service, here or there
+	StreamClosed  Kind = "espial.stream_closed"  // it is over; Reason says why if that was before its time
+	StreamTimeout Kind = "espial.stream_timeout" // Dial had no answer for 10 s, or Close for 30 s
+
 	DiskDown Kind = "espial.disk_down" // [Config.StateDir] cannot be written; Reason says why
 	DiskUp   Kind = "espial.disk_up"   // it can again
 
@@ -61,16 +66,16 @@ type Change struct {
 	Member  Member    // whom it is about; with NodeRejected what little is known
 	Cause   string    // RemovedNode: left, failed or expelled; Demotion, NewLeader: why
 	Source  string    // AddedNode: the first source that named the member here
-	By      string    // NodeRejected: self or peer
+	By      string    // NodeRejected: self or peer; streams: who opened it, likewise
 	Code    string    // NodeRejected: filter, cluster, version, cipher, name …
-	Reason  string    // NodeRejected: its words, remote text to be quoted for a terminal; DiskDown: why
+	Reason  string    // NodeRejected: its words, remote text to be quoted; DiskDown, streams: why
 	Addrs   []string  // Listening: where the node takes links
 	Control string    // Listening: the path of the control socket, if there is one
 	Present []NodeID  // Split: who still answers, this node included
 	Missing []NodeID  // Split: who does not; Healed: who is back
 	Count   uint64    // Lagged, InDoubt: how many
 	Method  string    // MethodAdded, MethodRemoved: its name
-	Service string    // ServiceAdded, ServiceRemoved: its name
+	Service string    // services and streams: its name
 	Unknown bool      // Lagged: more than Count, and nobody can say how many
 
 	Election string   // elections: its name, empty for the default one

@@ -122,6 +122,10 @@ type Config struct {
 	// caller will decode.
 	WrapCall, WrapServe []func(next Handler) Handler
 
+	// StreamChanges has [Node.Changes] report each stream: [StreamOpened], [StreamClosed] and
+	// [StreamTimeout], at both ends. Default off: there may be thousands a second.
+	StreamChanges bool
+
 	// Wrap wraps every stream that this node dials or accepts, to count, slow down, compress or
 	// refuse it, by functions that return what is to be used in place of nc; an error resets the
 	// stream. The first one is nearest the network: what it returns is the next one's nc. They

@@ -148,6 +148,8 @@ func (n *Node) change(c engine.Change) Change {
 		return Change{Kind: DiskUp, At: c.At}
 	case engine.NoteMethodAdded, engine.NoteMethodRemoved, engine.NoteServiceAdded, engine.NoteServiceRemoved:
 		return offerChange(c)
+	case engine.NoteStreamOpened, engine.NoteStreamClosed, engine.NoteStreamTimeout:
+		return streamChange(c)
 	case engine.NoteNone:
 	}
 	out := Change{
@@ -184,6 +186,22 @@ func offerChange(c engine.Change) Change {
 		out.Kind = ServiceAdded
 	default:
 		out.Kind = ServiceRemoved
+	}
+	return out
+}
+
+// streamChange converts what became of a stream at the border.
+func streamChange(c engine.Change) Change {
+	out := Change{
+		Kind: StreamOpened, At: c.At, Member: member(c.Member), Service: c.Service, By: c.By.String(),
+		Reason: c.Reason,
+	}
+	switch c.Note {
+	case engine.NoteStreamClosed:
+		out.Kind = StreamClosed
+	case engine.NoteStreamTimeout:
+		out.Kind = StreamTimeout
+	default:
 	}
 	return out
 }

@@ -141,8 +141,8 @@ func (n *Node) assemble(key *ident.Key, ln net.Listener, host string, sys env) e
 		RemoveAfter: c.RemoveAfter, MinPeers: c.MinPeers, MaxPeers: c.MaxPeers, EventMax: c.EventMax,
 		Listener: ln, Scheme: listen.Scheme,
 		Addrs: addrs, Readdress: advertised, Dial: c.transport(sys).Dial, Schemes: n.schemes,
-		Beacons: beacons, Judge: judge(c.Admit), Wrap: n.wrapping(), Mode: c.Election.m, Awake: sys.awake,
-		Listening: listening(), Logger: c.Logger,
+		Beacons: beacons, Judge: judge(c.Admit), Wrap: n.wrapping(), StreamChanges: c.StreamChanges,
+		Mode: c.Election.m, Awake: sys.awake, Listening: listening(), Logger: c.Logger,
 	}
 	if n.store != nil {
 		ec.Kept, ec.Keep = n.store.Marks(), n.store.Keep

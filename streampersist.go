@@ -3,6 +3,7 @@ package espial
 import (
 	"maps"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/espial-go/espial/internal/core"
@@ -95,15 +96,28 @@ func (f *fan) persist(t *Target, yield func(net.Conn, error) bool) {
 func (p *persistence) read(feed *engine.Feed, changes chan<- []engine.Change) {
 	defer close(changes)
 	for {
-		batch, _, err := feed.Next(p.ctx)
+		batch, lost, err := feed.Next(p.ctx)
 		if err != nil {
 			return
+		}
+		if batch = slices.DeleteFunc(batch, ofStream); len(batch) == 0 && lost == 0 {
+			continue
 		}
 		select {
 		case changes <- batch:
 		case <-p.over:
 			return
 		}
+	}
+}
+
+// ofStream reports whether a change is that of a stream, of which there may be very many.
+func ofStream(c engine.Change) bool {
+	switch c.Note {
+	case engine.NoteStreamOpened, engine.NoteStreamClosed, engine.NoteStreamTimeout:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -57,6 +57,7 @@ type nodeFlags struct {
 	quorum                     int
 	stateDir                   string
 	admit                      string
+	streamChanges              bool
 	group, iface               string
 	loopback                   bool
 	ttl                        int
@@ -104,6 +105,7 @@ func (f *nodeFlags) identity(fs *pflag.FlagSet) {
 			"grow when all nodes stop and start again (default nothing is kept)")
 	fs.StringVar(&f.admit, "admit", "",
 		"let sh -c `COMMAND` decide who may join: exit 0 admits, the last line says why")
+	fs.BoolVar(&f.streamChanges, "stream-changes", false, "report each stream among the changes")
 }
 
 // quorumMax is the largest electorate that espial.Quorum takes.
@@ -130,7 +132,7 @@ func (f *nodeFlags) config(warnings io.Writer) (espial.Config, error) {
 	c := espial.Config{
 		Cluster: f.cluster, Name: f.name, Listen: f.listen, Advertise: f.advertise,
 		Seeds: f.join, KeyFile: f.keyFile, Metadata: metadata, Ineligible: f.ineligible,
-		StateDir: f.stateDir, MinPeers: f.minPeers, MaxPeers: f.maxPeers,
+		StateDir: f.stateDir, StreamChanges: f.streamChanges, MinPeers: f.minPeers, MaxPeers: f.maxPeers,
 		Multicast: espial.Multicast{
 			Off: !multicast, Group: f.group, Interface: f.iface, NoLoopback: !f.loopback, TTL: f.ttl,
 		},

@@ -215,15 +215,36 @@ func changeDetail(c espial.Change) string {
 		return "back: " + shortIDs(c.Missing)
 	case espial.Lagged:
 		return lagDetail(c)
-	case espial.MethodAdded, espial.MethodRemoved:
-		return term.Text(c.Method)
 	case espial.DiskDown:
 		return quoted(c.Reason)
 	case espial.InDoubt:
 		return fmt.Sprintf("%d events may not have arrived", c.Count)
 	default:
+		return offerDetail(c)
+	}
+}
+
+// offerDetail returns what is particular to a change in what a member has for others.
+func offerDetail(c espial.Change) string {
+	switch c.Kind {
+	case espial.MethodAdded, espial.MethodRemoved:
+		return term.Text(c.Method)
+	case espial.ServiceAdded, espial.ServiceRemoved:
+		return term.Text(c.Service)
+	case espial.StreamOpened, espial.StreamClosed, espial.StreamTimeout:
+		return streamDetail(c)
+	default:
 		return ""
 	}
+}
+
+// streamDetail returns what is particular to a stream.
+func streamDetail(c espial.Change) string {
+	words := term.Text(c.Service) + ", opened by " + c.By
+	if c.Reason != "" {
+		words += ": " + c.Reason
+	}
+	return words
 }
 
 // lagDetail returns how many changes were lost.

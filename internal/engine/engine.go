@@ -85,6 +85,9 @@ type Config struct {
 	// own, has a deadline, and may panic.
 	Judge func(ctx context.Context, v admission.Verified, c admission.Claimed) error
 
+	// StreamChanges has changes report every stream.
+	StreamChanges bool
+
 	// Wrap gives a stream to the user's wrappers; nil for none. What it returns is as for
 	// [mux.Config].
 	Wrap func(st *mux.Stream, s StreamInfo) (net.Conn, error)
@@ -120,7 +123,7 @@ type Change struct {
 	Count   uint64         // with NoteInDoubt
 	Report  council.Report // with NoteElection
 	Method  string         // with NoteMethodAdded and NoteMethodRemoved
-	Service string         // with NoteServiceAdded and NoteServiceRemoved
+	Service string         // with the notes of services and streams
 }
 
 // Note says which of the reports that core does not know a [Change] is.
@@ -138,6 +141,9 @@ const (
 	NoteMethodRemoved              // it serves it no more
 	NoteServiceAdded               // the member listens on Change.Service from now on
 	NoteServiceRemoved             // it listens on it no more
+	NoteStreamOpened               // a stream with the member for Change.Service, opened by Change.By
+	NoteStreamClosed               // it is over; Change.Reason says why if that was before its time
+	NoteStreamTimeout              // the member took too long
 )
 
 // Engine runs one node.

@@ -120,6 +120,7 @@ func (e *Engine) carrier(key streamKey, nc net.Conn, dialed bool) (*carrier, err
 		c.IdleMax = streamIdleMax
 	}
 	e.wrapStreams(&c, key.id)
+	e.reportStreams(&c, key.id)
 	s, err := mux.New(nc, c)
 	if err != nil {
 		return nil, errors.Join(err, nc.Close())

@@ -91,7 +91,10 @@ func (s *Session) ask(ctx context.Context, service string) (*Stream, error) {
 	if err != nil {
 		_ = ys.ResetWithError(uint32(CodeCanceled)) // never fails
 		s.leave(true)
-		return nil, refused(err)
+		if err = refused(err); ctx.Err() == nil {
+			s.unanswered(service, err)
+		}
+		return nil, err
 	}
 	_ = ys.SetReadDeadline(time.Time{}) // never fails
 	st := newStream(s, ys, Addr{Node: s.cfg.Local}, Addr{Node: s.cfg.Remote, Service: service})
@@ -161,7 +164,7 @@ func (s *Session) admit(ctx context.Context, ys *yamux.Stream) (Code, bool) {
 	// The answer goes before the stream is somebody's, who may write at once.
 	if _, err := ys.Write(frame.Accept{}.Append(nil)); err != nil {
 		l.release()
-		s.remove(st)
+		s.remove(st, Closed, CodeLost)
 		return CodeLost, false
 	}
 	nc, err := st.Wrap(context.WithoutCancel(ctx)) // the end of the session ends it

@@ -67,6 +67,10 @@ type Config struct {
 	// Unwrapped is told of a stream that was reset because Wrap failed. May be nil.
 	Unwrapped func(st *Stream, err error)
 
+	// Report is told what becomes of each stream; nil for nobody. It is called without a lock and
+	// must not block.
+	Report func(Report)
+
 	// IdleMax is the time without a stream after which the session ends. 0 is never.
 	IdleMax time.Duration
 }
@@ -131,6 +135,7 @@ func (s *Session) Run(ctx context.Context) {
 	s.mu.Unlock()
 	_ = s.y.Close() // ended before; this waits for its goroutines
 	s.tasks.wait()
+	s.bury()
 }
 
 // Close resets the streams that are open with code c, sends what is queued, for 100 ms at
@@ -266,17 +271,19 @@ func (s *Session) leave(opened bool) {
 // add makes the stream known that enter counted.
 func (s *Session) add(st *Stream) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.streams[st] = struct{}{}
+	s.mu.Unlock()
+	s.report(Opened, st, CodeNone)
 }
 
-// remove forgets a stream that is over, once.
-func (s *Session) remove(st *Stream) {
+// remove forgets a stream that is over, once, and reports how it ended.
+func (s *Session) remove(st *Stream, e Event, c Code) {
 	s.mu.Lock()
 	_, known := s.streams[st]
 	delete(s.streams, st)
 	s.mu.Unlock()
 	if known {
 		s.leave(st.opens)
+		s.report(e, st, c)
 	}
 }

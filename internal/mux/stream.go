@@ -2,6 +2,7 @@ package mux
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -225,7 +226,7 @@ func (st *Stream) Close() error {
 		return opError("close", st.local, st.remote, net.ErrClosed)
 	}
 	if !st.session.start(st.finish) {
-		st.session.remove(st) // the session ended, and the stream with it
+		st.session.remove(st, Closed, CodeLost) // the session ended, and the stream with it
 	}
 	return nil
 }
@@ -251,11 +252,13 @@ func (st *Stream) shut() bool {
 // window again for an end that goes on writing: so it is kept until that end closes too,
 // and is reset at the first byte that nobody will read.
 func (st *Stream) finish() {
-	defer st.session.remove(st)
+	e, c := Closed, CodeNone
+	defer func() { st.session.remove(st, e, c) }()
 	st.writing <- struct{}{} // nobody gets the tokens back
 	err := st.ys.CloseWrite()
 	close(st.fin)
 	if err != nil {
+		c = codeOf(err, CodeLost)
 		_ = st.ys.CloseRead() // never fails
 		return
 	}
@@ -267,10 +270,15 @@ func (st *Stream) finish() {
 	}
 	switch {
 	case err == nil:
+		c = CodeClosed
 		_ = st.ys.ResetWithError(uint32(CodeClosed)) // never fails
 	case errors.Is(err, yamux.ErrTimeout):
+		e, c = TimedOut, CodeTimeout
 		_ = st.ys.ResetWithError(uint32(CodeTimeout)) // never fails
-	default: // it closed as well
+	default: // it closed as well, or was reset
+		if err != io.EOF { //nolint:errorlint // an EOF of the connection is wrapped, and no end
+			c = codeOf(err, CodeLost)
+		}
 		_ = st.ys.CloseRead() // never fails
 	}
 }
@@ -281,7 +289,7 @@ func (st *Stream) Reset(c Code) {
 	first := st.shut()
 	_ = st.ys.ResetWithError(uint32(c)) // never fails
 	if first {
-		st.session.remove(st)
+		st.session.remove(st, Closed, c)
 	}
 }
 
