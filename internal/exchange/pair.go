@@ -246,47 +246,6 @@ func (p *Pair) open() frame.Open {
 	return o
 }
 
-// acknowledge appends what is to be acknowledged to acks: what is due, or, if frames
-// leave anyway, all.
-func (p *Pair) acknowledge(anyway bool) {
-	now := time.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.acks = p.appendAcks(p.acks, now, anyway)
-	p.schedule(now)
-}
-
-// schedule sets the timer for the next acknowledgement that falls due without help.
-// The caller holds mu.
-func (p *Pair) schedule(now time.Time) {
-	var next time.Time
-	for lane := range p.in {
-		at, ok := p.in[lane].Next()
-		if ok && p.carriesLane(frame.Lane(lane)) && (next.IsZero() || at.Before(next)) {
-			next = at
-		}
-	}
-	// A timer that goes off early does no harm, and setting it for every run would
-	// cost more than the acknowledgements.
-	if next.IsZero() || !p.alarm.IsZero() && !next.Before(p.alarm) {
-		return
-	}
-	p.alarm = next
-	if p.timer == nil {
-		p.timer = time.AfterFunc(next.Sub(now), p.ring)
-	} else {
-		p.timer.Reset(next.Sub(now))
-	}
-}
-
-// ring makes the writer look for acknowledgements.
-func (p *Pair) ring() {
-	p.mu.Lock()
-	p.alarm = time.Time{}
-	p.mu.Unlock()
-	p.wake()
-}
-
 // Receive takes one data frame. Only the reader of the attached link calls it. It
 // never waits. Every error is a breach of the protocol by the peer.
 func (p *Pair) Receive(raw frame.Raw) error {
@@ -399,37 +358,4 @@ func (p *Pair) begins(o frame.OpenLane, before gossip.Place, lost uint64) {
 	p.x.relays.callFor(p, func(r *gossip.Router, now time.Time) {
 		r.Opened(now, p.member(), gossip.Place{Received: o.First - 1, Whole: o.Message - 1})
 	})
-}
-
-// acked takes an acknowledgement of the peer: it makes room in the log, and in the
-// peer's window.
-func (p *Pair) acked(a frame.Acked) error {
-	var err error
-	var pending bool
-	if !p.Opened() {
-		return errNotOpen
-	}
-	switch a.Lane {
-	case frame.Broadcast:
-		if p.onDemand() {
-			return fmt.Errorf("%w: ACKED of broadcasts on a link on demand", ErrBreach)
-		}
-		pending, err = p.ackedBroadcasts(a.Number)
-	case frame.Calls:
-		pending, err = p.ackedCalls(a.Number)
-	case frame.Direct:
-		p.mu.Lock()
-		err = p.direct.Acked(a.Number)
-		p.count()
-		pending = p.direct.Pending() || p.due()
-		p.room.open()
-		p.mu.Unlock()
-	}
-	if err != nil {
-		return fmt.Errorf("%w: ACKED: %w", ErrBreach, err)
-	}
-	if pending {
-		p.wake()
-	}
-	return nil
 }

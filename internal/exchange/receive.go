@@ -310,22 +310,3 @@ func (p *Pair) lost(lane frame.Lane, count uint64) {
 	}
 	p.x.box.Lost(mailbox.Loss{From: p.id, Lane: lane, Count: count})
 }
-
-// Release notes that the subscriptions took the messages of lane up to last, so that
-// they can be acknowledged. Mailboxes call it, once for each run.
-func (p *Pair) Release(lane frame.Lane, last ident.Seq) {
-	now := time.Now()
-	p.mu.Lock()
-	in := p.in[lane]
-	in.Release(last)
-	n, due := in.Ack(now, false)
-	if due {
-		p.owed[lane] = n
-	} else {
-		p.schedule(now)
-	}
-	p.mu.Unlock()
-	if due {
-		p.wake()
-	}
-}
