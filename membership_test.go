@@ -3,6 +3,7 @@ package espial_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -178,6 +179,41 @@ func TestWithoutMulticastOnlyASeedLeadsIn(t *testing.T) {
 		found := c.start(espial.Config{Multicast: off, Seeds: seeds(1)})
 		if err := found.WaitFor(c.Context(), 9); err != nil {
 			c.Error(err)
+		}
+	})
+}
+
+// TestWhoNamedAMemberFirst: each node tells of each member which source that was, and lists
+// who came last behind the others.
+func TestWhoNamedAMemberFirst(t *testing.T) {
+	inCluster(t, 2, func(c *cluster) {
+		told := c.watch(c.nodes[0])
+		c.start(espial.Config{Multicast: espial.Multicast{Off: true}, Seeds: seeds(1)})
+		c.meet(3)
+		want := map[string]string{
+			"node-0 of node-1": "multicast", "node-0 of node-2": "inbound",
+			"node-1 of node-0": "multicast", "node-1 of node-2": "peer",
+			"node-2 of node-0": "seed", "node-2 of node-1": "peer",
+		}
+		got := map[string]string{}
+		for _, n := range c.nodes {
+			var last string
+			for m := range n.Members() {
+				if last = m.Name; !m.Self {
+					got[n.Name()+" of "+m.Name] = m.FoundBy
+				}
+			}
+			if last != "node-2" {
+				t.Errorf("%s lists %s last, want the newcomer", n.Name(), last)
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("members were named by %v, want %v", got, want)
+		}
+		for _, ch := range told.of(espial.AddedNode) {
+			if of := "node-0 of " + ch.Member.Name; ch.Source != want[of] {
+				t.Errorf("%s: the change says %q, want %q", of, ch.Source, want[of])
+			}
 		}
 	})
 }

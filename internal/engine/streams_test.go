@@ -243,7 +243,7 @@ func TestStreamsEndWithTheirPeer(t *testing.T) {
 		},
 		{
 			"it is paused, and removed", func(c *cluster, b *node) { b.dead = true; c.net.Pause(b.ip) },
-			mux.CodeLost, 35 * time.Second,
+			mux.CodeLost, 30 * time.Second,
 		},
 	}
 	for _, tt := range tests {
