@@ -116,9 +116,13 @@ func (n *Node) dial(ctx context.Context, addr string, d dialing) (net.Conn, erro
 
 // open opens a stream to a member: nc is what the wrappers made of st.
 func (n *Node) open(
-	ctx context.Context, id ident.NodeID, service string, _ dialing,
+	ctx context.Context, id ident.NodeID, service string, d dialing,
 ) (nc net.Conn, st *mux.Stream, err error) {
-	if st, err = n.eng.OpenStream(ctx, id, service); err == nil {
+	open := n.eng.OpenStream
+	if d.bulk {
+		open = n.eng.OpenBulk
+	}
+	if st, err = open(ctx, id, service); err == nil {
 		nc, err = st.Wrap(ctx)
 	}
 	return nc, st, n.refusal(err)

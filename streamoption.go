@@ -6,7 +6,15 @@ type DialOption func(*dialing)
 // dialing is what the options of one stream come to.
 type dialing struct {
 	persist bool
+	bulk    bool
 }
+
+// Bulk gives the stream a connection of its own, for as long as it lives: for a transfer that
+// takes all that the network has, beside which other streams to the member should not wait. It
+// costs a handshake, a few round trips more than [Node.Dial] otherwise, and a socket at both
+// ends. At most 16 streams to a member have one; more share the connection of the others, as
+// does one for which none can be made. [StreamInfo] says which it is.
+func Bulk() DialOption { return func(d *dialing) { d.bulk = true } }
 
 // newDialing returns what opts come to.
 func newDialing(opts []DialOption) (d dialing) {

@@ -15,6 +15,7 @@ type StreamInfo struct {
 	Service string // what was dialled
 	Peer    Sender // the other end, which may be this node; without a name if it is no member any more
 	Dialed  bool   // this node dialled, the other one listens
+	Bulk    bool   // it has a connection of its own
 }
 
 // errNoConn reports a wrapper that returned nothing.
@@ -28,6 +29,7 @@ func (n *Node) wrapping() func(*mux.Stream, engine.StreamInfo) (net.Conn, error)
 	return func(st *mux.Stream, s engine.StreamInfo) (net.Conn, error) {
 		return n.wrapStream(st, StreamInfo{
 			Service: s.Service, Peer: Sender{ID: NodeID(s.Peer), Name: s.Name}, Dialed: s.Dialed,
+			Bulk: s.Bulk,
 		})
 	}
 }

@@ -23,7 +23,7 @@
 //		return wrap.Compress()(nc, s)
 //	}
 //
-// What they return has the deadlines, the half-close (CloseWrite), the addresses and the
+// What they return has the deadlines, the half-close (CloseWrite, SetLinger), the addresses and the
 // errors of what it wraps, and may be used by several goroutines.
 package wrap
 
@@ -47,6 +47,15 @@ func (c conn) CloseWrite() error {
 		return half.CloseWrite()
 	}
 	return c.opError("close", errors.ErrUnsupported)
+}
+
+// SetLinger says what Close does, where what it wraps can be told: with 0 it resets the stream.
+// Otherwise it returns [errors.ErrUnsupported].
+func (c conn) SetLinger(seconds int) error {
+	if lingering, ok := c.Conn.(interface{ SetLinger(seconds int) error }); ok {
+		return lingering.SetLinger(seconds)
+	}
+	return c.opError("set", errors.ErrUnsupported)
 }
 
 // opError dresses err as the net package does.

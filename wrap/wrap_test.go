@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -206,8 +207,29 @@ func TestNoHalfCloseBelow(t *testing.T) {
 		if err := nc.(interface{ CloseWrite() error }).CloseWrite(); !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("%s: CloseWrite = %v, want %v", name, err, errors.ErrUnsupported)
 		}
+		if err := nc.(interface{ SetLinger(int) error }).SetLinger(0); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s: SetLinger = %v, want %v", name, err, errors.ErrUnsupported)
+		}
 		nc.Close()
 		far.Close()
+	}
+}
+
+// A reset in place of an end passes through as well.
+func TestResetPassesThrough(t *testing.T) {
+	for name, wrappers := range shipped() {
+		t.Run(name, func(t *testing.T) {
+			inPair(t, wrappers, func(t *testing.T, a, b net.Conn) {
+				a.Write([]byte("not all"))
+				if err := a.(interface{ SetLinger(int) error }).SetLinger(0); err != nil {
+					t.Fatal(err)
+				}
+				a.Close()
+				if _, err := io.ReadAll(b); !errors.Is(err, syscall.ECONNRESET) {
+					t.Errorf("the other end reads %v, want a reset", err)
+				}
+			})
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,7 +9,6 @@ import (
 
 	"github.com/espial-go/espial/internal/core"
 	"github.com/espial-go/espial/internal/frame"
-	"github.com/espial-go/espial/internal/ident"
 )
 
 // ErrNoAddr reports a member that has no address at which this node could dial it.
@@ -29,13 +29,20 @@ func (e *Engine) unspoken(u core.Unspoken) {
 		"id", u.ID.Short(), "addrs", addrs, "speaks", e.cfg.Schemes)
 }
 
-// streamAddrs returns where a connection for streams with a member is dialled: where its link
-// says that it takes links or, if that says nothing, where its record does.
-func (e *Engine) streamAddrs(id ident.NodeID, linked string) ([]string, error) {
-	if linked != "" || id == e.cfg.Key.ID() {
+// streamAddrs returns where a connection for streams with a member is dialled, once there is a
+// link: where that says that it takes links or, if it says nothing, where the member's record
+// does.
+func (e *Engine) streamAddrs(ctx context.Context, m core.Member) (_ []string, err error) {
+	linked := m.Addr
+	if !m.Self && m.Link == 0 {
+		if linked, err = e.awaitLink(ctx, streamKey{m.Record.ID, m.Record.Incarnation}, true); err != nil {
+			return nil, err
+		}
+	}
+	if linked != "" || m.Self {
 		return []string{linked}, nil
 	}
-	addrs, ok := query(e, func(time.Time) []string { return e.core.Addrs(id) })
+	addrs, ok := query(e, func(time.Time) []string { return e.core.Addrs(m.Record.ID) })
 	switch {
 	case !ok:
 		return nil, ErrClosed

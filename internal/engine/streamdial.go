@@ -44,10 +44,13 @@ func (e *Engine) dialStreams(ctx context.Context) error {
 
 // dialStream dials a connection for streams and carries it until it ends.
 func (e *Engine) dialStream(ctx context.Context, d *streamDial) {
+	if d.bulk {
+		defer e.streams.releaseBulk(d.key)
+	}
 	nc, err := e.reach(ctx, d)
 	var c *carrier
 	if err == nil {
-		c, err = e.carrier(d.key, nc, true)
+		c, err = e.carrier(d.key, nc, carrierKind{dialed: true, bulk: d.bulk})
 	}
 	if !e.streams.dialed(d, c, err) {
 		if c != nil {
@@ -62,12 +65,12 @@ func (e *Engine) dialStream(ctx context.Context, d *streamDial) {
 // reach connects to a peer, and to this node by a connection in memory.
 func (e *Engine) reach(ctx context.Context, d *streamDial) (net.Conn, error) {
 	if d.key == (streamKey{e.cfg.Key.ID(), e.inc}) {
-		return e.reachSelf(ctx, d.key)
+		return e.reachSelf(ctx, d)
 	}
 	var err error
 	for _, addr := range d.addrs {
 		var nc net.Conn
-		if nc, err = e.reachAt(ctx, d.key, addr); err == nil {
+		if nc, err = e.reachAt(ctx, d, addr); err == nil {
 			return nc, nil
 		}
 	}
@@ -75,7 +78,7 @@ func (e *Engine) reach(ctx context.Context, d *streamDial) (net.Conn, error) {
 }
 
 // reachAt connects to a peer at one address.
-func (e *Engine) reachAt(ctx context.Context, key streamKey, addr string) (net.Conn, error) {
+func (e *Engine) reachAt(ctx context.Context, d *streamDial, addr string) (net.Conn, error) {
 	dctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	nc, err := e.cfg.Dial(dctx, addr)
 	cancel()
@@ -86,20 +89,20 @@ func (e *Engine) reachAt(ctx context.Context, key streamKey, addr string) (net.C
 	if err != nil {
 		return nil, err
 	}
-	if c.Peer() != key.id || e.cfg.RequireAES && !c.AES() {
+	if c.Peer() != d.key.id || e.cfg.RequireAES && !c.AES() {
 		c.Close(frame.Bye{})
 		return nil, fmt.Errorf("engine: %s is not the member, or without AES", addr)
 	}
-	if err := c.AskStreams(ctx, frame.Streams{From: e.inc, To: key.inc}); err != nil {
+	if err := c.AskStreams(ctx, frame.Streams{From: e.inc, To: d.key.inc, Bulk: d.bulk}); err != nil {
 		return nil, err
 	}
 	return c.Carry()
 }
 
 // reachSelf returns one end of a connection whose other end carries streams as well.
-func (e *Engine) reachSelf(ctx context.Context, key streamKey) (net.Conn, error) {
+func (e *Engine) reachSelf(ctx context.Context, d *streamDial) (net.Conn, error) {
 	near, far := net.Pipe()
-	c, err := e.carrier(key, far, false)
+	c, err := e.carrier(d.key, far, carrierKind{bulk: d.bulk})
 	if err != nil {
 		return nil, err
 	}
@@ -110,23 +113,32 @@ func (e *Engine) reachSelf(ctx context.Context, key streamKey) (net.Conn, error)
 	return near, nil
 }
 
+// carrierKind is what a connection for streams is.
+type carrierKind struct {
+	dialed bool // by this end
+	bulk   bool // for one stream
+}
+
 // carrier makes a session of a connection with a peer, and closes it if that fails.
-func (e *Engine) carrier(key streamKey, nc net.Conn, dialed bool) (*carrier, error) {
+func (e *Engine) carrier(key streamKey, nc net.Conn, k carrierKind) (*carrier, error) {
 	c := mux.Config{
-		Dialed: dialed, Services: &e.streams.services,
+		Dialed: k.dialed, Services: &e.streams.services,
 		Local: e.cfg.Key.ID().String(), Remote: key.id.String(),
 	}
-	if dialed {
+	if k.bulk {
+		c.StreamsMax = 1
+	}
+	if k.dialed || k.bulk {
 		c.IdleMax = streamIdleMax
 	}
-	e.wrapStreams(&c, key.id)
+	e.wrapStreams(&c, key.id, k.bulk)
 	e.reportStreams(&c, key.id)
 	s, err := mux.New(nc, c)
 	if err != nil {
 		return nil, errors.Join(err, nc.Close())
 	}
 	counted, _ := nc.(*link.Carrier)
-	return &carrier{session: s, conn: counted}, nil
+	return &carrier{session: s, conn: counted, bulk: k.bulk}, nil
 }
 
 // carry runs a connection that is known until it ends.
@@ -140,16 +152,17 @@ func (e *Engine) carry(ctx context.Context, key streamKey, c *carrier) {
 // called when it is known whether he may.
 func (e *Engine) acceptStreams(ctx context.Context, c *link.Conn, ready func()) {
 	var key streamKey
+	var bulk bool
 	reserved := false
 	err := c.AnswerStreams(ctx, func(s frame.Streams) *frame.Reject {
-		key = streamKey{c.Peer(), s.From}
+		key, bulk = streamKey{c.Peer(), s.From}, s.Bulk
 		no := e.judgeStreams(ctx, c, s)
 		reserved = no == nil
 		return no
 	})
 	ready()
 	if reserved {
-		defer e.streams.release(key)
+		defer e.streams.release(key, bulk)
 	}
 	if err != nil {
 		e.streams.refused.Add(1)
@@ -162,7 +175,7 @@ func (e *Engine) acceptStreams(ctx context.Context, c *link.Conn, ready func()) 
 	if err != nil {
 		return // it broke
 	}
-	k, err := e.carrier(key, nc, false)
+	k, err := e.carrier(key, nc, carrierKind{bulk: bulk})
 	if err != nil {
 		return
 	}
@@ -183,8 +196,8 @@ func (e *Engine) judgeStreams(ctx context.Context, c *link.Conn, s frame.Streams
 		return &frame.Reject{Code: frame.CodeDenied, Reason: "this is another start of the node"}
 	case !e.linkComes(ctx, key):
 		return &frame.Reject{Code: frame.CodeDenied, Reason: "there is no link"}
-	case !e.streams.reserve(key):
-		return &frame.Reject{Code: frame.CodeFull, Reason: fmt.Sprintf("%d connections", carriersMax)}
+	case !e.streams.reserve(key, s.Bulk):
+		return &frame.Reject{Code: frame.CodeFull, Reason: "too many connections"}
 	}
 	return nil
 }

@@ -66,6 +66,8 @@ type streamKey struct {
 type streamPeer struct {
 	carriers []*carrier  // the latest last
 	inbound  int         // connections that the peer dialled, carriers or about to be
+	bulkIn   int         // the same for those of a bulk stream each
+	bulkOut  int         // and those that this end dialled, or is about to
 	dial     *streamDial // under way; nil for none
 	unlisted time.Time   // since when it is no member; zero while it is one
 	timer    *time.Timer // ends the streams when that has been too long
@@ -75,14 +77,19 @@ type streamPeer struct {
 type carrier struct {
 	session *mux.Session
 	conn    *link.Carrier // nil within this node
+	bulk    bool          // for one stream
 }
 
 // streamDial is a connection that somebody waits for.
 type streamDial struct {
 	key   streamKey
 	addrs []string      // to try in turn
+	bulk  bool          // for one stream
 	done  chan struct{} // closed when there is a carrier, or err
 	err   error
+
+	carrier   *carrier // of a bulk stream
+	abandoned bool     // who wanted a bulk stream gave up
 }
 
 func newStreams() *streams {
@@ -130,17 +137,11 @@ func (e *Engine) streamSession(ctx context.Context, id ident.NodeID) (*mux.Sessi
 		if !ok {
 			return nil, exchange.ErrNoMember
 		}
-		key, addr := streamKey{id, m.Record.Incarnation}, m.Addr
+		key := streamKey{id, m.Record.Incarnation}
 		if s := e.streams.find(key, e.cfg.RotateRecords/2); s != nil {
 			return s, nil
 		}
-		if !m.Self && m.Link == 0 {
-			var err error
-			if addr, err = e.awaitLink(ctx, key, true); err != nil {
-				return nil, err
-			}
-		}
-		addrs, err := e.streamAddrs(id, addr)
+		addrs, err := e.streamAddrs(ctx, m)
 		if err != nil {
 			return nil, err
 		}
@@ -168,6 +169,9 @@ func (s *streams) find(key streamKey, recordsMax uint64) *mux.Session {
 		return nil
 	}
 	for _, c := range slices.Backward(p.carriers) {
+		if c.bulk {
+			continue
+		}
 		if c.conn != nil && c.conn.Records() >= recordsMax {
 			c.session.Retire()
 		}
@@ -186,13 +190,18 @@ func (s *streams) dial(key streamKey, addrs []string) *streamDial {
 	p := s.peer(key)
 	if p.dial == nil {
 		p.dial = &streamDial{key: key, addrs: addrs, done: make(chan struct{})}
-		s.queue = append(s.queue, p.dial)
-		select {
-		case s.poke <- struct{}{}:
-		default:
-		}
+		s.begin(p.dial)
 	}
 	return p.dial
+}
+
+// begin has a dial begun. The caller holds mu.
+func (s *streams) begin(d *streamDial) {
+	s.queue = append(s.queue, d)
+	select {
+	case s.poke <- struct{}{}:
+	default:
+	}
 }
 
 // peer returns what is known of one start of a node, and begins to know it. The caller
@@ -209,7 +218,7 @@ func (s *streams) peer(key streamKey) *streamPeer {
 // tidy forgets a peer of which there is nothing left. The caller holds mu.
 func (s *streams) tidy(key streamKey) {
 	p := s.peers[key]
-	if p == nil || len(p.carriers) > 0 || p.inbound > 0 || p.dial != nil {
+	if p == nil || len(p.carriers) > 0 || p.inbound+p.bulkIn+p.bulkOut > 0 || p.dial != nil {
 		return
 	}
 	if p.timer != nil {
@@ -233,12 +242,15 @@ func (s *streams) dialed(d *streamDial, c *carrier, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.peer(d.key)
-	p.dial = nil
-	if err == nil && s.leaving {
+	if !d.bulk {
+		p.dial = nil
+	}
+	if err == nil && (s.leaving || d.abandoned) {
 		err = ErrClosed
 	}
 	if err == nil {
 		p.carriers = append(p.carriers, c)
+		d.carrier = c
 	}
 	d.err = err
 	close(d.done)
@@ -247,23 +259,31 @@ func (s *streams) dialed(d *streamDial, c *carrier, err error) bool {
 }
 
 // reserve counts a connection that a peer dialled, if it may have one more.
-func (s *streams) reserve(key streamKey) bool {
+func (s *streams) reserve(key streamKey, bulk bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.peer(key)
 	defer s.tidy(key)
-	if s.leaving || p.inbound >= carriersMax {
+	n, most := &p.inbound, carriersMax
+	if bulk {
+		n, most = &p.bulkIn, bulkMax
+	}
+	if s.leaving || *n >= most {
 		return false
 	}
-	p.inbound++
+	*n++
 	return true
 }
 
 // release takes back what reserve counted.
-func (s *streams) release(key streamKey) {
+func (s *streams) release(key streamKey, bulk bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.peers[key].inbound--
+	if p := s.peers[key]; bulk {
+		p.bulkIn--
+	} else {
+		p.inbound--
+	}
 	s.tidy(key)
 }
 

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"net"
 
 	"github.com/espial-go/espial/internal/glob"
@@ -15,20 +14,12 @@ type StreamInfo struct {
 	Peer    ident.NodeID // the other end, which may be this node
 	Name    string       // of the other end; empty if it is no member any more
 	Dialed  bool         // this end opened it
-}
-
-// DialStream is [Engine.OpenStream] for a stream that the user's wrappers take.
-func (e *Engine) DialStream(ctx context.Context, id ident.NodeID, service string) (net.Conn, error) {
-	st, err := e.OpenStream(ctx, id, service)
-	if err != nil {
-		return nil, err
-	}
-	return st.Wrap(ctx)
+	Bulk    bool         // it has a connection of its own
 }
 
 // wrapStreams has the user's wrappers take the streams of a session with a peer. Those that
 // carry something of the node's own are not theirs: nobody can listen on such a service.
-func (e *Engine) wrapStreams(c *mux.Config, peer ident.NodeID) {
+func (e *Engine) wrapStreams(c *mux.Config, peer ident.NodeID, bulk bool) {
 	if e.cfg.Wrap == nil {
 		return
 	}
@@ -36,7 +27,7 @@ func (e *Engine) wrapStreams(c *mux.Config, peer ident.NodeID) {
 		if public := glob.CheckName(st.Service()) == nil; !public {
 			return st, nil
 		}
-		s := StreamInfo{Service: st.Service(), Peer: peer, Dialed: st.Dialed()}
+		s := StreamInfo{Service: st.Service(), Peer: peer, Dialed: st.Dialed(), Bulk: bulk}
 		if m, ok := e.member(peer); ok {
 			s.Name = m.Record.Name
 		}

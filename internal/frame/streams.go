@@ -15,7 +15,14 @@ const StreamFrameMax = 1 << 10
 type Streams struct {
 	From ident.Incarnation // the sender's
 	To   ident.Incarnation // the one of the receiver that the sender means
+
+	// Bulk reports that the connection is for one stream, which the sender will open.
+	Bulk bool
 }
+
+// tagBulk is the tag of the field, without a value, that says [Streams.Bulk]. Who does not
+// know it may open streams of its own on the connection.
+const tagBulk = 2
 
 // Type returns [TypeStreams].
 func (Streams) Type() Type { return TypeStreams }
@@ -26,13 +33,26 @@ func (s Streams) Append(dst []byte) []byte {
 	dst = begin(dst, TypeStreams)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(s.From))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(s.To))
+	if s.Bulk {
+		dst = AppendField(dst, tagBulk, nil)
+	}
 	Seal(dst[start:])
 	return dst
 }
 
 func decodeStreams(r *reader) Streams {
 	s := Streams{From: r.incarnation(), To: r.incarnation()}
-	r.fields()
+	for len(r.b) > 0 {
+		switch tag, value := r.field(); tag {
+		case tagBulk:
+			if s.Bulk || len(value) > 0 {
+				r.fail(ErrMalformed, "bulk twice, or with a value")
+			}
+			s.Bulk = true
+		default:
+			r.unknown(tag)
+		}
+	}
 	return s
 }
 

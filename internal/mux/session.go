@@ -15,7 +15,7 @@ import (
 // Limits and times of a session.
 const (
 	// StreamsMax bounds the streams of a session that each end opened, counted at both
-	// ends.
+	// ends, unless [Config] says otherwise.
 	StreamsMax = 1024
 
 	// openingMax bounds the streams that this end opens at once and that the other has not
@@ -59,6 +59,10 @@ type Config struct {
 	// Local and Remote are the IDs of the nodes, for the addresses of streams.
 	Local, Remote string
 
+	// StreamsMax bounds the streams that each end opened, counted at both ends. Default
+	// [StreamsMax].
+	StreamsMax int
+
 	// Wrap gives a stream to wrappers; nil for none. It returns what is to be used in place of
 	// the stream, or an error, and with that what is to be closed, if anything. It does not
 	// panic. [Stream.Wrap] calls it, for each stream that the other end opened as well.
@@ -95,6 +99,9 @@ type Session struct {
 
 // New makes a session of a connection, which it closes in the end. Run carries it.
 func New(nc net.Conn, c Config) (*Session, error) {
+	if c.StreamsMax == 0 {
+		c.StreamsMax = StreamsMax
+	}
 	s := &Session{cfg: c, opening: make(chan struct{}, openingMax), streams: map[*Stream]struct{}{}}
 	role := yamux.Server
 	if c.Dialed {
@@ -102,7 +109,7 @@ func New(nc net.Conn, c Config) (*Session, error) {
 	}
 	var err error
 	s.y, err = role(nc, &yamux.Config{
-		AcceptBacklog: backlog, MaxIncomingStreams: StreamsMax + lagMax, PingBacklog: 32,
+		AcceptBacklog: backlog, MaxIncomingStreams: uint32(c.StreamsMax + lagMax), PingBacklog: 32,
 		EnableKeepAlive: true, KeepAliveInterval: keepAlive, MeasureRTTInterval: keepAlive,
 		ConnectionWriteTimeout: writeWithin, MaxMessageSize: messageMax, ReadBufSize: readSize,
 		InitialStreamWindowSize: windowMin, MaxStreamWindowSize: windowMax,
@@ -188,7 +195,7 @@ func (s *Session) Retire() {
 func (s *Session) Usable() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.closing && !s.retired && !s.y.IsClosed() && s.opened < StreamsMax
+	return !s.closing && !s.retired && !s.y.IsClosed() && s.opened < s.cfg.StreamsMax
 }
 
 // Streams returns how many streams are open.
@@ -248,7 +255,7 @@ func (s *Session) enter(opens bool) error {
 	switch {
 	case s.closing, s.retired && opens:
 		return ErrEnded
-	case *n >= StreamsMax:
+	case *n >= s.cfg.StreamsMax:
 		return ErrFull
 	}
 	*n++
