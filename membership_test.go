@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -214,6 +215,50 @@ func TestWhoNamedAMemberFirst(t *testing.T) {
 			if of := "node-0 of " + ch.Member.Name; ch.Source != want[of] {
 				t.Errorf("%s: the change says %q, want %q", of, ch.Source, want[of])
 			}
+		}
+	})
+}
+
+// TestPeersTellOfTheirLinks: where the other end is, since when, how long the way is, and what
+// went over it.
+func TestPeersTellOfTheirLinks(t *testing.T) {
+	inCluster(t, 2, func(c *cluster) {
+		began := time.Now()
+		time.Sleep(time.Minute)
+		before := map[string]espial.Peer{}
+		for i, n := range c.nodes {
+			for p := range n.Peers() {
+				before[n.Name()] = p
+				if p.ID != c.nodes[1-i].ID() || p.Addr.Addr() != ip(1-i) || !p.Addr.IsValid() {
+					t.Errorf("%s has a link with %s at %v", n.Name(), p.Name, p.Addr)
+				}
+				if p.Since.After(began.Add(time.Second)) || time.Since(p.Since) > 61*time.Second {
+					t.Errorf("%s: the link is %v old, want a minute", n.Name(), time.Since(p.Since))
+				}
+				if p.RTT < 400*time.Microsecond || p.RTT > time.Millisecond { // 200 to 400 µs each way
+					t.Errorf("%s: the round trip takes %v", n.Name(), p.RTT)
+				}
+				if !strings.HasPrefix(p.Cipher, "TLS_") {
+					t.Errorf("%s: the cipher is %q", n.Name(), p.Cipher)
+				}
+			}
+			for m := range n.Members() {
+				if m.RTT != before[n.Name()].RTT && !m.Self || m.RTT != 0 && m.Self {
+					t.Errorf("%s: the round trip to %s takes %v, that of the link %v", n.Name(), m.Name, m.RTT, before[n.Name()].RTT)
+				}
+			}
+		}
+		c.publish(c.nodes[0], 1, 1, 100_000)
+		time.Sleep(100 * time.Millisecond)
+		sent, received := uint64(0), uint64(0)
+		for p := range c.nodes[0].Peers() {
+			sent = p.SentBytes - before["node-0"].SentBytes
+		}
+		for p := range c.nodes[1].Peers() {
+			received = p.ReceivedBytes - before["node-1"].ReceivedBytes
+		}
+		if sent != received || sent < 100_000 || sent > 102_000 {
+			t.Errorf("an event of 100,000 bytes: %d were sent, and %d received", sent, received)
 		}
 	})
 }

@@ -113,6 +113,37 @@ func (c *cluster) leader() *espial.Node {
 	return nil
 }
 
+// TestParseTarget: the words of the command are those of the package.
+func TestParseTarget(t *testing.T) {
+	id := espial.NodeID{7}
+	for _, tt := range []struct {
+		text string
+		want espial.Target
+	}{
+		{"all", espial.All()},
+		{"others", espial.Others()},
+		{"leader", espial.Leader()},
+		{"db-*", espial.Named("db-*")},
+		{id.String(), espial.Named(id.String())},
+		{"role=db", espial.Where("role", "db")},
+		{"role=", espial.Where("role", "")},
+		{"role=a=b", espial.Where("role", "a=b")},
+		{"one:db-*", espial.OneOf("db-*")},
+		{"one:role=db", espial.Where("role", "db").One()},
+		{"one:others", espial.Others().One()},
+	} {
+		if got, err := espial.ParseTarget(tt.text); got != tt.want || err != nil {
+			t.Errorf("ParseTarget(%q) = %+v, %v; want %+v", tt.text, got, err, tt.want)
+		}
+	}
+	for _, text := range []string{"", "one:", "=db", "A", "a b", "one:one:a", strings.Repeat("a", 64)} {
+		_, err := espial.ParseTarget(text)
+		if _, ok := errors.AsType[*espial.TargetError](err); !ok {
+			t.Errorf("ParseTarget(%q): %v, want a TargetError", text, err)
+		}
+	}
+}
+
 func TestATargetThatCanMeanNobodyIsAnError(t *testing.T) {
 	inCluster(t, 1, func(c *cluster) {
 		for name, to := range map[string]espial.Target{
