@@ -173,6 +173,31 @@ func (c *cluster) talks() {
 	}
 }
 
+// In a partial mesh members without a link reach each other by the addresses of their records.
+func TestTransportInAMesh(t *testing.T) {
+	empty(t, func(c *cluster) {
+		for i := range 16 {
+			cfg := espial.Config{MaxPeers: 4}
+			if i > 0 {
+				cfg.Seeds = []string{fmt.Sprintf("mem://node-%d/link", (i-1)/2)}
+			}
+			c.wired(cfg)
+		}
+		c.meet(16)
+		for _, n := range c.strangers() {
+			c.serveEcho(n, "api")
+			want := n.Name() + ": hello"
+			if got, err := c.askEcho(c.nodes[0], "api."+n.Name()); got != want || err != nil {
+				c.Errorf("a stream to %s = %q, %v; want %q", n.Name(), got, err, want)
+			}
+			n.Subscribe(c.Context(), "t")
+			if err := c.nodes[0].Publish(c.Context(), "t", nil, only(n).Queued()); err != nil {
+				c.Errorf("an event for %s: %v", n.Name(), err)
+			}
+		}
+	})
+}
+
 // A node hears of another whose addresses it cannot dial: it says so once, counts it, and
 // does not try. A third one that speaks both has links with both.
 func TestTransportThatIsNotSpoken(t *testing.T) {

@@ -48,10 +48,9 @@ func (c *Core) addrs(id ident.NodeID) []string {
 func (c *Core) dialable(addrs []frame.Addr) []string {
 	var out []string
 	for _, a := range addrs {
-		ap, _, numeric := a.Split()
 		switch {
 		case !slices.Contains(c.schemes, a.Scheme) || !parses(a):
-		case numeric && ap.Addr().IsLinkLocalUnicast():
+		case a.IP().IsLinkLocalUnicast():
 		case a.Local() && !c.local(a):
 		default:
 			out = append(out, a.String())
@@ -65,8 +64,8 @@ func (c *Core) dialable(addrs []frame.Addr) []string {
 func (c *Core) home(l *link, r frame.Record) string {
 	for _, text := range c.dialable(r.Addrs) {
 		a, _ := frame.ParseAddr(text) // dialable did
-		switch ap, _, numeric := a.Split(); {
-		case numeric && ap.Addr() == l.Remote, !l.Remote.IsValid() && strings.HasPrefix(a.Addr, "/"):
+		ip, path := a.IP(), strings.HasPrefix(a.Addr, "/")
+		if ip.IsValid() && ip == l.Remote || path && !l.Remote.IsValid() {
 			return text
 		}
 	}

@@ -19,7 +19,7 @@ func TestAddressesThatMeanAnotherPlaceAreNotDialled(t *testing.T) {
 		of("tcp", "192.0.2.1:1", "127.0.0.1:2", "[::1]:3", "[fe80::1]:4", "169.254.1.1:5"),
 		of("tcp", "[::ffff:127.0.0.1]:6", "[2001:db8::1]:7"),
 		of("unix", "/run/x.sock"),
-		of("ws", "192.0.2.1:80/x", "127.0.0.1:80/x", "localhost/x", "[fe80::1]:80/x", "db/x", "db/x?q"),
+		of("ws", "192.0.2.1:80/x", "127.0.0.1:80/x", "localhost/x", "127.0.0.2/x", "[fe80::1]:80/x", "[fe80::1]/x", "db/x", "db/x?q"),
 		of("WS", "192.0.2.1:80/x"),
 	)
 	tests := []struct {
@@ -47,7 +47,7 @@ func TestAddressesThatMeanAnotherPlaceAreNotDialled(t *testing.T) {
 		{
 			"a node on loopback alone, by another transport", of("ws", "[::1]:80/x"),
 			[]string{"ws", "unix"},
-			[]string{"ws://192.0.2.1:80/x", "ws://127.0.0.1:80/x", "ws://localhost/x", "ws://db/x"},
+			[]string{"ws://192.0.2.1:80/x", "ws://127.0.0.1:80/x", "ws://localhost/x", "ws://127.0.0.2/x", "ws://db/x"},
 		},
 		{"a node that speaks none of them", of("mem", "me"), []string{"mem"}, nil},
 	}

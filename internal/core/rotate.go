@@ -24,15 +24,23 @@ func (c *Core) Rotate(now time.Time, id LinkID) {
 		c.close(l, frame.CodeRotate, "the key of the link is used up")
 		return
 	}
-	if l == nil || c.peers[l.Peer] != l || l.Addr == "" || c.leaving {
+	if l == nil || c.peers[l.Peer] != l || c.leaving {
 		return
+	}
+	addr := l.Addr
+	if addr == "" {
+		addrs := c.addrs(l.Peer)
+		if len(addrs) == 0 {
+			return // the peer dialled, and does again
+		}
+		addr = addrs[c.rotated%uint64(len(addrs))]
 	}
 	if last, ok := c.rotating[l.Peer]; ok && now.Sub(last) < rotateRetry {
 		return
 	}
 	c.rotating[l.Peer] = now
 	c.rotated++
-	d := Dial{Number: rotations | c.rotated, Addr: l.Addr, Pin: l.Peer, Source: l.Source}
+	d := Dial{Number: rotations | c.rotated, Addr: addr, Pin: l.Peer, Source: l.Source}
 	c.flights[d.Number] = d
 	c.act(d)
 }

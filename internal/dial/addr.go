@@ -44,6 +44,9 @@ func parse(addr string, named bool) (canonical string, local, ok bool) {
 // parseOther is parse for an address with a scheme.
 func parseOther(scheme, rest string) (local, ok bool) {
 	host, _, _ := strings.Cut(rest, "/")
+	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		host = netip.AddrPortFrom(ip, 1).String() // the port is the transport's
+	}
 	if _, err := netip.ParseAddrPort(host); err == nil {
 		_, local, ok = parse(host, false)
 		return local, ok

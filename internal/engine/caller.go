@@ -40,8 +40,8 @@ type homes map[netip.Addr]bool
 func homesOf(v core.View) homes {
 	h := homes{}
 	add := func(a frame.Addr) {
-		if ap, _, ok := a.Split(); ok {
-			h[ap.Addr().WithZone("")] = true
+		if ip := a.IP(); ip.IsValid() {
+			h[ip.WithZone("")] = true
 		}
 	}
 	for _, m := range v.Members {

@@ -65,14 +65,25 @@ func (a Addr) Split() (ap netip.AddrPort, rest string, ok bool) {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), rest, err == nil
 }
 
+// IP returns the IP address that a begins with, with a port or without one as in 10.0.0.1/path;
+// the zero value if it begins with none.
+func (a Addr) IP() netip.Addr {
+	if ap, _, ok := a.Split(); ok {
+		return ap.Addr()
+	}
+	host, _, _ := strings.Cut(a.Addr, "/")
+	ip, _ := netip.ParseAddr(strings.Trim(host, "[]"))
+	return ip.Unmap()
+}
+
 // Local reports whether a means the host on which it is read: it has a path and no host, a
 // loopback address, or localhost.
 func (a Addr) Local() bool {
 	if strings.HasPrefix(a.Addr, "/") {
 		return true
 	}
-	if ap, _, ok := a.Split(); ok {
-		return ap.Addr().IsLoopback()
+	if ip := a.IP(); ip.IsValid() {
+		return ip.IsLoopback()
 	}
 	host, _, _ := strings.Cut(a.Addr, "/")
 	host, _, _ = strings.Cut(host, ":")

@@ -61,6 +61,9 @@ func TestAddrParts(t *testing.T) {
 		{"LOCALHOST", false, "", true},
 		{"db.example/link", false, "/link", false},
 		{"192.0.2.1", false, "", false},
+		{"127.0.0.2/link", false, "/link", true},
+		{"[::1]/link", false, "/link", true},
+		{"::1", false, "", true},
 	}
 	for _, tt := range tests {
 		a := frame.Addr{Scheme: "ws", Addr: tt.addr}

@@ -68,9 +68,10 @@ type Conn struct {
 
 	sent, received atomic.Uint64 // bytes before encryption
 
-	in      []byte    // read and not yet cut into frames
-	blank   uint64    // records of the peer without data, since the handshake
-	helloAt time.Time // when the peer's HELLO was read
+	taken   atomic.Uint64 // records read
+	in      []byte        // read and not yet cut into frames
+	blank   uint64        // records of the peer without data, since the handshake
+	helloAt time.Time     // when the peer's HELLO was read
 
 	mu      sync.Mutex // guards what follows
 	control []byte     // frames to send ahead of data
@@ -118,6 +119,7 @@ func (c *Conn) read(p []byte) (int, error) {
 	n, err := c.tls.Read(p)
 	if taken := c.raw.taken - before; taken > 0 {
 		c.blank += taken - 1
+		c.taken.Store(c.raw.taken)
 	}
 	if c.blank > blankMax {
 		return 0, ErrBlank
@@ -183,9 +185,10 @@ func (c *Conn) Heard() time.Time { return c.start.Add(time.Duration(c.heard.Load
 // Bytes returns how many bytes were sent and received, before encryption.
 func (c *Conn) Bytes() (sent, received uint64) { return c.sent.Load(), c.received.Load() }
 
-// Records returns how many TLS records were sent, the handshake's included. A link is
-// replaced before they are 2^24 (RFC 8446, section 5.5).
-func (c *Conn) Records() uint64 { return c.raw.records.Load() }
+// Records returns how many TLS records went the busier way, the handshake's included. A link
+// is replaced before they are 2^24 (RFC 8446, section 5.5), by either end: one of them may not
+// know where to dial the other.
+func (c *Conn) Records() uint64 { return max(c.raw.records.Load(), c.taken.Load()) }
 
 // Closed returns a channel that is closed by Close.
 func (c *Conn) Closed() <-chan struct{} { return c.closing }

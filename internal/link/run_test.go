@@ -441,12 +441,21 @@ func TestRecordsAreCounted(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *memnet.Network) {
 		a, b := linkedOver(t, n)
 		r := run(t, a, b)
-		before := a.Records()
-		r.atA.data = [][]byte{encode(make([]byte, 40<<10))} // 40 KiB and a header: three records
-		a.Wake()
-		synctest.Wait()
-		if got := a.Records() - before; got != 3 {
+		send := func() {
+			r.atA.data = [][]byte{encode(make([]byte, 40<<10))} // 40 KiB and a header: three records
+			a.Wake()
+			synctest.Wait()
+			time.Sleep(time.Second) // until b has them
+		}
+		send()
+		send() // more than b sent in the handshake
+		sent, taken := a.Records(), b.Records()
+		send()
+		if got := a.Records() - sent; got != 3 {
 			t.Errorf("%d records for 40 KiB, want 3", got)
+		}
+		if got := b.Records() - taken; got != 3 {
+			t.Errorf("%d records for 40 KiB at who reads them, want 3", got)
 		}
 		a.Close(frame.Bye{})
 		r.wait()

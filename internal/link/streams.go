@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/espial-go/espial/internal/admission"
@@ -120,8 +119,7 @@ const (
 type Carrier struct {
 	net.Conn // the socket, for its addresses and deadlines
 
-	c     *Conn
-	taken atomic.Uint64 // records read
+	c *Conn
 
 	small   chan struct{} // holds a token when gathered has something
 	closed  chan struct{} // closed by Close
@@ -154,7 +152,6 @@ func (k *Carrier) Read(b []byte) (int, error) {
 	}
 	n, err := k.c.read(b)
 	k.c.received.Add(uint64(n))
-	k.taken.Store(k.c.raw.taken)
 	return n, err
 }
 
@@ -221,4 +218,4 @@ func (k *Carrier) Close() error {
 }
 
 // Records returns how many TLS records went the busier way, the handshake's included.
-func (k *Carrier) Records() uint64 { return max(k.c.Records(), k.taken.Load()) }
+func (k *Carrier) Records() uint64 { return k.c.Records() }
