@@ -12,6 +12,10 @@ import (
 // 64 KiB carries a third more than 16 KiB, the size of a TLS record.
 const bufferSize = 64 << 10
 
+// collectMax is how much is collected before it is written, in bytes: 64 KiB of frames in four
+// records, with what TLS adds to each, and one more of what a stream adds.
+const collectMax = bufferSize + 4<<10
+
 // buffer is the socket as TLS sees it. crypto/tls writes each record on its own; from
 // hold on they are collected until flush, so that a batch costs one system call.
 type buffer struct {
@@ -72,7 +76,7 @@ func (b *buffer) Write(p []byte) (int, error) {
 		return b.Conn.Write(p)
 	}
 	b.w = append(b.w, p...)
-	if len(b.w) < bufferSize {
+	if len(b.w) < collectMax {
 		return len(p), nil
 	}
 	return len(p), b.flushLocked()

@@ -40,8 +40,9 @@ const (
 	closeWithin = 100 * time.Millisecond
 
 	// messageMax is the most that yamux sends of one stream before it is the turn of
-	// another, in bytes: four records of TLS with what yamux adds.
-	messageMax = 64 << 10
+	// another, in bytes: 64 KiB with what yamux adds, so that a block of that size is one
+	// message and not a second one of a few bytes.
+	messageMax = 64<<10 + 12
 
 	// readSize is the size of the reader's buffer, in bytes: a record of TLS. What is larger
 	// goes past it.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -166,6 +167,49 @@ func TestStalledReadersStallTheirOwnStreamsOnly(t *testing.T) {
 		p.Logf("%v alone, %v beside %d stalled streams", alone, beside, stalled)
 		if beside > alone*10/9 {
 			p.Errorf("%v beside stalled streams, %v alone; want 0.9 of the speed", beside, alone)
+		}
+	})
+}
+
+// sizes notes how long each write to a connection is.
+type sizes struct {
+	net.Conn
+	mu  sync.Mutex // guards all
+	all []int
+}
+
+func (s *sizes) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	s.all = append(s.all, len(b))
+	s.mu.Unlock()
+	return s.Conn.Write(b)
+}
+
+// A block of 64 KiB is one message: the rest of a few bytes that it would leave costs nearly as
+// much as a large one.
+func TestABlockIsOneMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const blocks, block, header = 3, 64 << 10, 12
+		dialed, accepted := connections(t, memnet.New(1))
+		sent := &sizes{Conn: dialed}
+		p := join(t, sent, accepted, 0)
+		defer p.stop()
+		a, b := p.open(p.listen("api"), "api")
+		sent.mu.Lock()
+		sent.all = nil
+		sent.mu.Unlock()
+		for range blocks {
+			if _, err := a.Write(make([]byte, block)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := io.ReadFull(b, make([]byte, blocks*block)); err != nil {
+			t.Fatal(err)
+		}
+		sent.mu.Lock()
+		defer sent.mu.Unlock()
+		if want := []int{block + header, block + header, block + header}; !slices.Equal(sent.all, want) {
+			t.Errorf("%d blocks of %d bytes were written as %v, want %v", blocks, block, sent.all, want)
 		}
 	})
 }
