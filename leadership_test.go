@@ -134,9 +134,18 @@ func TestAvailableLeadsOnBothSidesAndMerges(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		_, left := c.led(time.Second, 3, 4)
 		_, right := c.led(time.Second, 0, 1, 2)
+		told := c.watchAll()
 		c.net.Heal()
 		c.meet(5)
 		_, after := c.led(4 * time.Second)
+		time.Sleep(10 * time.Second)
+		demotions := 0
+		for _, h := range told {
+			demotions += h.count(espial.Demotion)
+		}
+		if demotions != 1 {
+			c.Errorf("%d leaders were demoted where two sides met, want one", demotions)
+		}
 		if after <= left || after <= right || max(left, right) <= before {
 			c.Errorf("terms %d, then %d and %d, then %d: want them to grow", before, left, right, after)
 		}

@@ -118,7 +118,7 @@ func TestHelloAboveItsLimitIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		size int
 		err  error
-	}{{frame.HelloMax, nil}, {frame.HelloMax + 1, frame.ErrTooLarge}} {
+	}{{20 << 10, nil}, {20<<10 + 1, frame.ErrTooLarge}} {
 		const tagAndLength = 4 // a length of 16,384 to 2,097,151 takes 3 bytes
 		in := frame.AppendField(bytes.Clone(hello), 2, make([]byte, tt.size-len(hello)-tagAndLength))
 		if len(in) != tt.size {
