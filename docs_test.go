@@ -48,7 +48,7 @@ func TestDocsNameTestsThatExist(t *testing.T) {
 		}
 	})
 	// A folder in backquotes holds for the names up to the next semicolon or row of a table.
-	word := regexp.MustCompile("`(internal/\\w+|test/\\w+|(?:Test|Fuzz)\\w+)`|;|\\|\n|\n\n")
+	word := regexp.MustCompile("`(internal/\\w+|test/\\w+|transport/\\w+|(?:Test|Fuzz)\\w+)`|;|\\|\n|\n\n")
 	named := 0
 	walk(t, ".md", func(path, text string) {
 		dir := "."
