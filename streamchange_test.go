@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/espial-go/espial"
@@ -27,14 +29,17 @@ func TestStreamChanges(t *testing.T) {
 		time.Sleep(time.Second)
 		ctx, cancel := context.WithCancel(c.Context())
 		defer cancel()
-		var logs [3][]string
+		var mu sync.Mutex // guards seen
+		var seen, logs [3][]string
 		for i, n := range c.nodes {
 			changes := n.Changes(ctx)
 			go func() {
 				for change := range changes {
 					if kind, ok := strings.CutPrefix(string(change.Kind), "espial.stream_"); ok {
-						logs[i] = append(logs[i], fmt.Sprintf("%s %s of %s by %s %s",
+						mu.Lock()
+						seen[i] = append(seen[i], fmt.Sprintf("%s %s of %s by %s %s",
 							kind, change.Service, change.Member.Name, change.By, change.Reason))
+						mu.Unlock()
 					}
 				}
 			}()
@@ -73,9 +78,15 @@ func TestStreamChanges(t *testing.T) {
 				c.net.Resume(ip(1))
 			}, "timeout took too long", "", time.Second, true},
 		} {
-			logs = [3][]string{}
+			mu.Lock()
+			seen = [3][]string{}
+			mu.Unlock()
 			tt.do()
 			time.Sleep(tt.wait)
+			synctest.Wait()
+			mu.Lock()
+			logs = seen
+			mu.Unlock()
 			if tt.neverThere {
 				want := at("timeout", "late", "node-1", "self", "took too long")
 				if !slices.Contains(logs[0], want) {

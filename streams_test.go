@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -144,9 +145,28 @@ func TestALoopOverStreamsThatEnds(t *testing.T) {
 
 // persistent runs a loop with Persist and notes whose streams and errors it gets.
 type persistent struct {
+	over chan struct{}
+
+	mu      sync.Mutex // guards what follows
 	streams []net.Conn
 	log     []string
-	over    chan struct{}
+}
+
+// note adds a word to the log, and a stream if there is one.
+func (p *persistent) note(word string, nc net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.log = append(p.log, word); nc != nil {
+		p.streams = append(p.streams, nc)
+	}
+}
+
+// all returns the streams.
+func (p *persistent) all() []net.Conn {
+	synctest.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.streams)
 }
 
 func persist(ctx context.Context, n *espial.Node, to espial.Target) *persistent {
@@ -156,14 +176,14 @@ func persist(ctx context.Context, n *espial.Node, to espial.Target) *persistent 
 		defer close(p.over)
 		for nc, err := range streams {
 			if err != nil {
-				p.log = append(p.log, err.Error())
+				p.note(err.Error(), nil)
 				continue
 			}
 			name := make([]byte, len("node-0"))
 			if _, err := io.ReadFull(nc, name); err != nil {
-				p.log = append(p.log, err.Error())
+				name = []byte(err.Error())
 			}
-			p.log, p.streams = append(p.log, string(name)), append(p.streams, nc)
+			p.note(string(name), nc)
 		}
 	}()
 	return p
@@ -172,6 +192,8 @@ func persist(ctx context.Context, n *espial.Node, to espial.Target) *persistent 
 // took returns what came since the last call.
 func (p *persistent) took() string {
 	synctest.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	slices.Sort(p.log)
 	s := strings.Join(p.log, " ")
 	p.log = nil
@@ -213,14 +235,14 @@ func TestStreamsPersist(t *testing.T) {
 			{"who listens", func() {}, 100 * time.Millisecond, "node-1"},
 			{"who begins to", func() { second = c.greet(c.nodes[2]) }, 10 * time.Millisecond, "node-2"},
 			{"who appears", func() { third = c.greet(c.start(espial.Config{})) }, 5 * time.Second, "node-3"},
-			{"nothing happens", func() {}, 10 * time.Minute, ""},
+			{"nothing happens", func() {}, time.Minute, ""},
 			{"it listens anew, and has its stream", func() {
 				second.Close()
 				time.Sleep(time.Second)
 				second = c.greet(c.nodes[2])
 			}, time.Minute, ""},
-			{"that is closed", func() { p.streams[1].Close() }, 10 * time.Millisecond, "node-2"},
-			{"one that did not listen anew is closed", func() { p.streams[0].Close() }, 10 * time.Minute, ""},
+			{"that is closed", func() { p.all()[1].Close() }, 10 * time.Millisecond, "node-2"},
+			{"one that did not listen anew is closed", func() { p.all()[0].Close() }, time.Minute, ""},
 			{"connections that break", func() { c.net.Reset(ip(0), ip(3)) }, 900 * time.Millisecond, ""},
 			{"a second later", func() {}, 200 * time.Millisecond, "node-3"},
 			{"a short cut, after which the streams go on", func() {
@@ -262,13 +284,15 @@ func TestOneStreamPersists(t *testing.T) {
 		all := map[string]bool{}
 		for i := range 3 {
 			time.Sleep(time.Minute)
-			if len(p.streams) != i+1 {
-				t.Fatalf("%d streams, want %d", len(p.streams), i+1)
+			streams := p.all()
+			if len(streams) != i+1 {
+				t.Fatalf("%d streams, want %d", len(streams), i+1)
 			}
 			all[p.took()] = true
-			p.streams[i].Close()
+			streams[i].Close()
 		}
-		if time.Sleep(time.Minute); len(all) != 3 || len(p.streams) != 3 {
+		time.Sleep(time.Minute)
+		if len(all) != 3 || len(p.all()) != 3 {
 			t.Errorf("one stream after the other was to %v, want to each member once", all)
 		}
 		cancel()
@@ -284,8 +308,8 @@ func TestOneStreamPersists(t *testing.T) {
 			c.nodes[i].Close()
 			time.Sleep(10 * time.Second)
 		}
-		if got := p.took(); got != "" || len(p.streams) != 3 {
-			t.Errorf("%d streams and %q, want one for each owner", len(p.streams), got)
+		if got := p.took(); got != "" || len(p.all()) != 3 {
+			t.Errorf("%d streams and %q, want one for each owner", len(p.all()), got)
 		}
 	})
 }
@@ -306,6 +330,7 @@ func TestStreamsThatFailAreTriedAgain(t *testing.T) {
 		began = time.Now()
 		p := persist(c.Context(), c.nodes[0], espial.Others())
 		time.Sleep(3 * time.Minute)
+		synctest.Wait()
 		var want []time.Duration
 		for _, s := range []int{0, 1, 3, 7, 15, 31, 61, 91} {
 			want = append(want, time.Duration(s)*time.Second)
