@@ -91,17 +91,18 @@ func (g *gate) running(ctx context.Context) (*control.Node, error) {
 	return g.node, nil
 }
 
-// lost forgets a running node if err says that it is gone.
-func (g *gate) lost(ctx context.Context, n *control.Node, err error) {
+// lost reports whether err says that the running node is gone, and then forgets it.
+func (g *gate) lost(ctx context.Context, n *control.Node, err error) bool {
 	answer, answered := errors.AsType[*control.Error](err)
 	if err == nil || ctx.Err() != nil || answered && answer.Code != control.CodeClosed {
-		return
+		return false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.node == n {
 		g.node = nil
 	}
+	return true
 }
 
 // attempt is what may succeed if it is repeated.
@@ -165,8 +166,10 @@ func (g *gate) open(ctx context.Context, verb string, args any) (*far, error) {
 		Member espial.Sender `json:"member"`
 	}
 	s, err := n.Open(ctx, verb, args, &facts)
+	if g.lost(ctx, n, err) {
+		return nil, control.ErrGone
+	}
 	if err != nil {
-		g.lost(ctx, n, err)
 		return nil, err
 	}
 	return &far{s, facts.Member}, nil
@@ -221,7 +224,7 @@ func (g *gate) listen(ctx context.Context, service string, d doorman) error {
 			return g.open(ctx, "accept", map[string]any{"stream": s.Stream})
 		})
 	})
-	g.lost(ctx, n, err)
+	_ = g.lost(ctx, n, err)
 	return err
 }
 
@@ -291,5 +294,5 @@ func checkService(service string) error {
 
 // words returns an error for a line of a tunnel.
 func words(err error) string {
-	return strings.TrimPrefix(asFailure(err).text, "espial: ")
+	return strings.TrimPrefix(asFailure(err).text, control.ErrBroken.Error()+": ")
 }

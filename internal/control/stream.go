@@ -97,6 +97,18 @@ func cutOff(err error) error {
 	return ErrBroken
 }
 
+// Watch waits, after the last byte was read, until the other end has gone. It returns an error that
+// wraps [ErrBroken] if this end has not ended its direction before: nobody reads that.
+func (s *Stream) Watch() error {
+	_, err := s.next()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return nil
+	}
+	return err
+}
+
 // Write waits until the socket has all of b.
 func (s *Stream) Write(b []byte) (int, error) {
 	s.mu.Lock()

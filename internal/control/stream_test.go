@@ -108,6 +108,35 @@ func TestAStreamThatWasCutShortHasNoEnd(t *testing.T) {
 	}
 }
 
+// TestAnEndThatIsGoneIsSeen: also by who has read all, and has nothing to write for now.
+func TestAnEndThatIsGoneIsSeen(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(client, server *control.Stream)
+		want error
+	}{
+		{"it is killed", func(_, server *control.Stream) { control.Cut(server) }, control.ErrBroken},
+		{"it breaks off", func(_, server *control.Stream) { server.Abort(errors.New("enough")) }, control.ErrBroken},
+		{"both had ended", func(client, server *control.Stream) {
+			_, _ = client.CloseWrite(), server.Close()
+		}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client, server, _ := stream(t)
+			if err := server.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+				t.Fatalf("the client read %d bytes, %v; want the end", n, err)
+			}
+			tt.end(client, server)
+			if err := client.Watch(); !errors.Is(err, tt.want) {
+				t.Errorf("Watch = %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
 // TestAReaderThatStallsHoldsNobody: neither Abort nor Close waits for who reads nothing.
 func TestAReaderThatStallsHoldsNobody(t *testing.T) {
 	client, server, _ := stream(t)

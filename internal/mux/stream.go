@@ -293,6 +293,17 @@ func (st *Stream) Reset(c Code) {
 	}
 }
 
+// Watch waits until the stream is closed at this end, or lost with its session, which it returns as
+// a [ResetError]. It is for who has read the last byte and has nothing to write yet.
+func (st *Stream) Watch() error {
+	select {
+	case <-st.closed:
+		return nil
+	case <-st.session.y.CloseChan():
+		return &ResetError{Code: CodeLost}
+	}
+}
+
 // SetLinger says what Close does, as that of a [net.TCPConn]: with 0 it resets the stream, and the
 // other end knows that what it read is not all; with any other number it closes as usual.
 func (st *Stream) SetLinger(seconds int) error {

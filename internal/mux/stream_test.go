@@ -139,6 +139,28 @@ func TestWhatEndsAWrite(t *testing.T) {
 	}
 }
 
+// Who has read the last byte and has nothing to write learns that the session is gone.
+func TestWhatIsLostAfterTheLastByte(t *testing.T) {
+	inPair(t, func(p *pair) {
+		a, b := p.open(p.listen("api"), "api")
+		closed, _ := p.open(p.listen("other"), "other")
+		if err := b.CloseWrite(); err != nil {
+			p.Fatal(err)
+		}
+		if got, err := readAll(a); got != "" || err != nil {
+			p.Fatalf("read %q, %v; want the end", got, err)
+		}
+		closed.Close()
+		if err := closed.Watch(); err != nil {
+			p.Errorf("Watch of a stream that is closed = %v, want nil", err)
+		}
+		time.AfterFunc(time.Second, func() { p.connB.Close() })
+		if err := a.Watch(); !errors.Is(err, syscall.ECONNRESET) {
+			p.Errorf("Watch = %v, want ECONNRESET", err)
+		}
+	})
+}
+
 // What the other end did is told by the errors of Read.
 func TestWhatEndsARead(t *testing.T) {
 	tests := []struct {

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 )
 
 // A buffer begins small, since most connections are idle most of the time, and grows with what
@@ -22,6 +23,9 @@ const (
 	bufferMax = 64 << 10
 )
 
+// graceMax is how long what cannot be written waits for the reason to be read.
+const graceMax = 100 * time.Millisecond
+
 // Join passes bytes between a and b until both directions have ended, or one of them broke, or ctx
 // ends, and then closes both. It returns how many bytes b took of a's, and a of b's, and why it
 // broke.
@@ -30,6 +34,9 @@ const (
 // broken one is passed on by Abort(error), or by SetLinger(0) before Close, which makes a reset of
 // it; an end that has neither is closed. Read, Write and Close of either end may be called at the
 // same time, and Close must end the other two.
+//
+// An end that has brought its last byte is watched by Watch() error, if it has that, which Close
+// must end as well: nobody reads from it any more, and what is to be written to it may come late.
 func Join(ctx context.Context, a, b io.ReadWriteCloser) (sent, received int64, err error) {
 	var once sync.Once
 	breakOff := func(err error) {
@@ -40,22 +47,40 @@ func Join(ctx context.Context, a, b io.ReadWriteCloser) (sent, received int64, e
 	}
 	stop := context.AfterFunc(ctx, func() { breakOff(context.Cause(ctx)) })
 	defer stop()
-	var there, back flow
-	var wg sync.WaitGroup
-	for f, ends := range map[*flow][2]io.ReadWriteCloser{&there: {b, a}, &back: {a, b}} {
-		wg.Go(func() {
-			f.pass(ends[0], ends[1])
-			if err := errors.Join(f.read, f.write); err != nil {
-				breakOff(err)
+	there, back := flow{done: make(chan struct{})}, flow{done: make(chan struct{})}
+	var wg, watch sync.WaitGroup
+	run := func(f, other *flow, dst, src io.ReadWriteCloser) {
+		f.pass(dst, src)
+		if w, ok := src.(interface{ Watch() error }); ok && f.read == nil && f.write == nil {
+			watch.Go(func() {
+				if f.broke = first(w.Watch()); f.broke != nil {
+					breakOff(f.broke)
+				}
+			})
+		}
+		close(f.done)
+		if f.write != nil { // whoever reads from there is about to learn why
+			grace, cancel := context.WithTimeout(ctx, graceMax)
+			defer cancel()
+			select {
+			case <-other.done:
+			case <-grace.Done():
 			}
-		})
+		}
+		if err := first(f.read, other.reason(), f.write); err != nil {
+			breakOff(err)
+		}
 	}
+	wg.Go(func() { run(&there, &back, b, a) })
+	wg.Go(func() { run(&back, &there, a, b) })
 	wg.Wait()
 	_, _ = a.Close(), b.Close() // what counts has been written, or is known to be lost
+	watch.Wait()
 	if ctx.Err() != nil {
 		return there.bytes, back.bytes, context.Cause(ctx)
 	}
-	return there.bytes, back.bytes, first(there.read, back.read, there.write, back.write)
+	err = first(there.read, back.read, there.broke, back.broke, there.write, back.write)
+	return there.bytes, back.bytes, err
 }
 
 // first returns the first error that is not a consequence of another one. Those of reading come
@@ -73,6 +98,18 @@ func first(errs ...error) error {
 type flow struct {
 	bytes       int64
 	read, write error
+	broke       error         // what became of src after its last byte
+	done        chan struct{} // closed when the direction is over
+}
+
+// reason returns why reading ended, if it did.
+func (f *flow) reason() error {
+	select {
+	case <-f.done:
+		return f.read
+	default:
+		return nil
+	}
 }
 
 // pass copies from src to dst up to the end, or what breaks it.

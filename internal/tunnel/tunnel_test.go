@@ -119,6 +119,64 @@ func TestWhatBreaksOffAtOneEndBreaksOffAtTheOther(t *testing.T) {
 	}
 }
 
+// lateReason is an end that cannot be written to, and of which the reason is read a moment later.
+type lateReason struct {
+	wrote chan struct{}
+	why   error
+}
+
+func (l *lateReason) Write([]byte) (int, error) {
+	close(l.wrote)
+	return 0, syscall.EPIPE
+}
+
+func (l *lateReason) Read([]byte) (int, error) {
+	<-l.wrote
+	return 0, l.why
+}
+
+func (l *lateReason) Close() error { return nil }
+
+func TestTheReasonGoesBeforeTheBrokenPipe(t *testing.T) {
+	client, a := pair(t.Context(), t)
+	if _, err := client.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	why := errors.New("ann left")
+	_, _, err := tunnel.Join(t.Context(), a, &lateReason{make(chan struct{}), why})
+	if !errors.Is(err, why) {
+		t.Errorf("Join returned %v, want %v", err, why)
+	}
+}
+
+// ended is an end that has brought its last byte, and then is lost.
+type ended struct {
+	lateReason
+	lost chan error
+}
+
+func (e *ended) Read([]byte) (int, error) { return 0, io.EOF }
+
+func (e *ended) Watch() error { return <-e.lost }
+
+func TestAnEndThatIsLostAfterItsLastByte(t *testing.T) {
+	client, a := pair(t.Context(), t)
+	why := errors.New("killed")
+	b := &ended{lost: make(chan error, 1)}
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := tunnel.Join(t.Context(), a, b)
+		done <- err
+	}()
+	if n, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Fatalf("the client read %d bytes, %v; want the end", n, err)
+	}
+	b.lost <- why // and the client sends nothing
+	if err := <-done; !errors.Is(err, why) {
+		t.Errorf("Join returned %v, want %v", err, why)
+	}
+}
+
 func TestTheEndOfTheContextBreaksBothOff(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	client, server, done := join(ctx, t)
