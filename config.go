@@ -17,6 +17,7 @@ import (
 	"github.com/espial-go/espial/internal/core"
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/glob"
+	"github.com/espial-go/espial/internal/multicast"
 	"github.com/espial-go/espial/internal/session"
 )
 
@@ -189,7 +190,7 @@ func (c Config) withDefaults(hostname string) (Config, error) {
 		c.Name = glob.HostName(hostname)
 	}
 	if c.Multicast.Group == "" {
-		c.Multicast.Group = "239.255.77.82:27272"
+		c.Multicast.Group = multicast.GroupDefault
 	}
 	if c.Multicast.TTL == 0 {
 		c.Multicast.TTL = 1
