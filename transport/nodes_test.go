@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -47,6 +48,20 @@ var carriers = []struct {
 			return mounted(mux, "ws"+strings.TrimPrefix(s.URL, "http"), i, &websocket.Transport{})
 		}
 	}},
+	{"a reverse proxy", func(t *testing.T) func(int) espial.Config {
+		mux := http.NewServeMux()
+		s := httptest.NewServer(mux)
+		t.Cleanup(s.Close)
+		return func(i int) espial.Config {
+			path := fmt.Sprintf("/link/%d", i)
+			behind := &url.URL{Scheme: "http", Host: freePort(t)}
+			mux.Handle(path, httputil.NewSingleHostReverseProxy(behind))
+			return espial.Config{
+				Transport: &websocket.Transport{}, Listen: "ws://" + behind.Host + path,
+				Advertise: "ws" + strings.TrimPrefix(s.URL, "http") + path,
+			}
+		}
+	}},
 	{"a handler behind TLS and an HTTP proxy", func(t *testing.T) func(int) espial.Config {
 		mux := http.NewServeMux()
 		s := httptest.NewTLSServer(mux)
@@ -62,6 +77,16 @@ var carriers = []struct {
 			return mounted(mux, "wss"+strings.TrimPrefix(s.URL, "https"), i, &websocket.Transport{Client: client})
 		}
 	}},
+}
+
+// freePort returns an address of this host that was free a moment ago.
+func freePort(t *testing.T) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
 }
 
 // mounted puts the transport of node i under a path of its own.
@@ -134,7 +159,9 @@ func TestNodes(t *testing.T) {
 				}
 			}
 
-			configs[0].Listen = nodes[0].Addrs()[0]
+			if strings.Contains(configs[0].Listen, ":0/") {
+				configs[0].Listen = nodes[0].Addrs()[0]
+			}
 			began := time.Now()
 			if err := nodes[0].Close(); err != nil || time.Since(began) > time.Second {
 				t.Errorf("Close = %v after %v, want at once", err, time.Since(began))
@@ -197,8 +224,10 @@ func talk(ctx context.Context, t *testing.T, nodes []*espial.Node) {
 			if got, err := greet.Call(ctx, n, espial.Only(to.ID()), n.Name()); got != want || err != nil {
 				t.Errorf("%s: a call = %q, %v; want %q", n.Name(), got, err, want)
 			}
-			if err := echoed(ctx, n, "echo."+to.ID().String()); err != nil {
-				t.Errorf("%s: a stream to %s: %v", n.Name(), to.Name(), err)
+			for _, opts := range [][]espial.DialOption{nil, {espial.Bulk()}} {
+				if err := echoed(ctx, n, "echo."+to.ID().String(), opts...); err != nil {
+					t.Errorf("%s: a stream to %s: %v", n.Name(), to.Name(), err)
+				}
 			}
 		}
 		heard := map[string]bool{}
@@ -214,8 +243,8 @@ func talk(ctx context.Context, t *testing.T, nodes []*espial.Node) {
 }
 
 // echoed sends a megabyte to a service and compares what comes back.
-func echoed(ctx context.Context, n *espial.Node, addr string) error {
-	nc, err := n.Dial(ctx, addr)
+func echoed(ctx context.Context, n *espial.Node, addr string, opts ...espial.DialOption) error {
+	nc, err := n.Dial(ctx, addr, opts...)
 	if err != nil {
 		return err
 	}
