@@ -132,7 +132,7 @@ func New(now time.Time, c Config) (*Core, error) {
 		rotating:   map[ident.NodeID]time.Time{},
 		named:      map[ident.NodeID]string{},
 		reports:    newReports(),
-		suspicions: suspicions{heard: map[statement]time.Time{}},
+		suspicions: suspicions{heard: map[frame.Statement]time.Time{}},
 		changed:    true,
 	}
 	for _, addr := range c.Seeds {

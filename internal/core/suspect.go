@@ -22,26 +22,14 @@ const (
 	youngFor = 2 * time.Second
 )
 
-// statement is what makes one suspicion another one than the last.
-type statement struct {
-	by, target  ident.NodeID
-	incarnation ident.Incarnation
-	version     uint64
-	refused     bool
-}
-
-func statementOf(s frame.Suspicion) statement {
-	return statement{s.By, s.Target, s.Incarnation, s.Version, s.Refused}
-}
-
 // suspicions is which of them were made here or heard lately.
 type suspicions struct {
-	heard map[statement]time.Time
-	order []statement // oldest first
+	heard map[frame.Statement]time.Time
+	order []frame.Statement // oldest first
 }
 
 // news reports whether a suspicion was not heard lately, and takes note of it.
-func (s *suspicions) news(now time.Time, k statement) bool {
+func (s *suspicions) news(now time.Time, k frame.Statement) bool {
 	for len(s.order) > 0 && (len(s.order) >= heardMax || now.Sub(s.heard[s.order[0]]) >= heardFor) {
 		delete(s.heard, s.order[0])
 		s.order = s.order[1:]
@@ -77,7 +65,7 @@ func (c *Core) accuse(now time.Time, a member.Accuse) {
 	if err := c.vouch(&s); err != nil {
 		return // the key that signed the own record signs this as well
 	}
-	c.suspicions.news(now, statementOf(s))
+	c.suspicions.news(now, s.Statement())
 	if a.To.IsZero() {
 		c.tell(ident.NodeID{}, s)
 	} else {
@@ -91,7 +79,7 @@ func (c *Core) accuse(now time.Time, a member.Accuse) {
 func (c *Core) suspected(now time.Time, l *link, s frame.Suspicion) {
 	_, listed := c.table.Get(s.By)
 	mine := s.Target == c.self
-	if !listed && !mine || c.Ahead(s) || !c.suspicions.news(now, statementOf(s)) {
+	if !listed && !mine || c.Ahead(s) || !c.suspicions.news(now, s.Statement()) {
 		return
 	}
 	if !mine {

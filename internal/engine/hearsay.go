@@ -26,63 +26,56 @@ const (
 	hearsayShare = 64
 )
 
-// saying is what makes a suspicion another one than the last.
-type saying struct {
-	by, target  ident.NodeID
-	incarnation ident.Incarnation
-	version     uint64
-	refused     bool
-}
-
 // hearsay remembers suspicions that were heard of lately. The readers of all links share it.
 type hearsay struct {
 	mu    sync.Mutex // guards what follows
-	heard map[saying]time.Time
+	heard map[frame.Statement]time.Time
 	order []heard // oldest first
 	by    map[ident.NodeID]int
 }
 
-// heard is a saying and when it came.
+// heard is what somebody said, and when it came.
 type heard struct {
-	saying
+	frame.Statement
+
 	at time.Time
 }
 
 func newHearsay() *hearsay {
-	return &hearsay{heard: map[saying]time.Time{}, by: map[ident.NodeID]int{}}
+	return &hearsay{heard: map[frame.Statement]time.Time{}, by: map[ident.NodeID]int{}}
 }
 
 // news reports whether s was not heard of lately and its accuser may say more, and takes
 // note of it then. Known reports that it was.
-func (h *hearsay) news(now time.Time, s saying) (news, known bool) {
+func (h *hearsay) news(now time.Time, s frame.Statement) (news, known bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for len(h.order) > 0 && (len(h.order) >= hearsayMax || now.Sub(h.order[0].at) >= hearsayFor) {
 		h.drop(0)
 	}
-	if _, known = h.heard[s]; known || h.by[s.by] >= hearsayShare {
+	if _, known = h.heard[s]; known || h.by[s.By] >= hearsayShare {
 		return false, known
 	}
 	h.heard[s] = now
 	h.order = append(h.order, heard{s, now})
-	h.by[s.by]++
+	h.by[s.By]++
 	return true, false
 }
 
 // forget takes back that s was heard of, because it is of use when it comes again. It counts
 // toward what its accuser may say.
-func (h *hearsay) forget(s saying) {
+func (h *hearsay) forget(s frame.Statement) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.heard, s)
 }
 
 // retract takes back everything about s: nobody said it, as far as is known here.
-func (h *hearsay) retract(s saying) {
+func (h *hearsay) retract(s frame.Statement) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, o := range slices.Backward(h.order) {
-		if o.saying == s {
+		if o.Statement == s {
 			h.drop(i)
 			return
 		}
@@ -97,11 +90,11 @@ func (h *hearsay) drop(i int) {
 	} else {
 		h.order = slices.Delete(h.order, i, i+1)
 	}
-	if h.heard[d.saying].Equal(d.at) {
-		delete(h.heard, d.saying)
+	if h.heard[d.Statement].Equal(d.at) {
+		delete(h.heard, d.Statement)
 	}
-	if h.by[d.by]--; h.by[d.by] == 0 {
-		delete(h.by, d.by)
+	if h.by[d.By]--; h.by[d.By] == 0 {
+		delete(h.by, d.By)
 	}
 }
 
@@ -114,7 +107,7 @@ func (h *handler) accused(s frame.Suspicion, cost int64) error {
 	if s.By == e.cfg.Key.ID() {
 		return nil // it went round
 	}
-	k := saying{s.By, s.Target, s.Incarnation, s.Version, s.Refused}
+	k := s.Statement()
 	news, known := e.hearsay.news(time.Now(), k)
 	if known {
 		return nil

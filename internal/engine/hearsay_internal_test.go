@@ -164,7 +164,7 @@ func TestOneAccuserHasAShare(t *testing.T) {
 func TestHearsayIsBounded(t *testing.T) {
 	h, now := newHearsay(), time.Unix(1_000_000, 0)
 	for n := range 3 * hearsayMax {
-		if news, _ := h.news(now, saying{by: ident.NodeID{byte(n), byte(n >> 8)}, version: uint64(n)}); !news {
+		if news, _ := h.news(now, frame.Statement{By: ident.NodeID{byte(n), byte(n >> 8)}, Version: uint64(n)}); !news {
 			t.Fatalf("suspicion %d is no news", n)
 		}
 	}

@@ -30,6 +30,20 @@ type Suspicion struct {
 	Signature []byte       // at most [SignatureMax] bytes; nil until Sign
 }
 
+// Statement is what makes one suspicion another one than the last: the same words come over
+// many links, and count once.
+type Statement struct {
+	By, Target  ident.NodeID
+	Incarnation ident.Incarnation
+	Version     uint64
+	Refused     bool
+}
+
+// Statement returns what the suspicion says.
+func (s *Suspicion) Statement() Statement {
+	return Statement{s.By, s.Target, s.Incarnation, s.Version, s.Refused}
+}
+
 // Type returns [TypeSuspicion].
 func (Suspicion) Type() Type { return TypeSuspicion }
 
