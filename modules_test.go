@@ -9,11 +9,11 @@ import (
 )
 
 // TestModules checks and tests the modules below this one, which have what espial must not
-// depend on: a database in examples/fenced, gRPC in examples/health, the peers of espial in
-// bench. It downloads nothing.
+// depend on: a database in examples/fenced, gRPC in examples/health, a driver in
+// examples/postgres, the peers of espial in bench. It downloads nothing.
 func TestModules(t *testing.T) {
 	t.Parallel()
-	for _, folder := range []string{"examples/fenced", "examples/health", "bench"} {
+	for _, folder := range []string{"examples/fenced", "examples/health", "examples/postgres", "bench"} {
 		t.Run(folder, func(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(workingDir(t), filepath.FromSlash(folder))

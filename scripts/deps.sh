@@ -32,7 +32,7 @@ install() {
   done
 }
 
-for folder in examples/fenced examples/health bench; do
+for folder in examples/fenced examples/health examples/postgres bench; do
   timeout 120 go -C "$folder" mod download 2>/dev/null || echo "deps: the tests of $folder will be skipped"
 done
 [[ $(uname -s) == Linux ]] || exit 0
