@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -363,6 +364,71 @@ func TestStreamsToAFullBacklog(t *testing.T) {
 			if !errors.Is(err, syscall.ECONNRESET) || !strings.Contains(err.Error(), "backlog full") {
 				t.Errorf("one more: %v, %v; want a reset because the backlog is full", nc, err)
 			}
+		}
+	})
+}
+
+// What happens while the body of a loop is busy is made up for when it comes back.
+func TestABusyLoopOverStreams(t *testing.T) {
+	inCluster(t, 2, func(c *cluster) {
+		ln := c.greet(c.nodes[1])
+		ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+		defer cancel()
+		count := 0
+		for nc, err := range c.nodes[0].Streams(ctx, espial.Others(), "api", espial.Persist()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			nc.Close()
+			if count++; count == 1 {
+				ln.Close()
+				time.Sleep(time.Second)
+				c.greet(c.nodes[1])
+				time.Sleep(time.Second)
+			}
+		}
+		if count != 2 {
+			t.Errorf("%d streams to a member that listened twice, want 2", count)
+		}
+	})
+}
+
+// Streams to many members are made some at a time.
+func TestStreamsOnTheirWayAreFew(t *testing.T) {
+	if raceEnabled {
+		t.Skip("35 nodes cost the race detector too much")
+	}
+	const others, most = 34, 32
+	empty(t, func(c *cluster) {
+		var opening atomic.Int64
+		release := make(chan struct{})
+		from := c.start(espial.Config{Wrap: []wrapper{func(nc net.Conn, _ espial.StreamInfo) (net.Conn, error) {
+			opening.Add(1)
+			<-release
+			return nc, nil
+		}}})
+		for range others {
+			c.serveEcho(c.start(espial.Config{}), "api")
+		}
+		if err := from.WaitFor(c.Context(), others+1); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Second, func() {
+			if n := opening.Load(); n != most {
+				t.Errorf("%d streams are being opened, want %d at a time", n, most)
+			}
+			close(release)
+		})
+		count := 0
+		for nc, err := range from.Streams(c.Context(), espial.Others(), "api") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			nc.Close()
+			count++
+		}
+		if count != others {
+			t.Errorf("%d streams, want %d", count, others)
 		}
 	})
 }
