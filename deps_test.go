@@ -37,6 +37,7 @@ var layers = map[string][]string{
 	"internal/rpc":       {"internal/ident"},
 	"internal/admission": {"internal/ident", "internal/frame", "internal/glob"},
 	"internal/mailbox":   {"internal/ident", "internal/glob", "internal/frame"},
+	"internal/crew":      {},
 
 	// 3: the machines composed, their simulation, and I/O without decisions.
 	"internal/core": {
@@ -54,13 +55,13 @@ var layers = map[string][]string{
 	"internal/disk":      {"internal/ident", "internal/council"},
 	"internal/memnet":    {},
 	"internal/flow":      {},
-	"internal/mux":       {"internal/frame"},
+	"internal/mux":       {"internal/crew", "internal/frame"},
 	"internal/tunnel":    {},
 	"internal/link":      {"internal/ident", "internal/frame", "internal/admission"},
 	"internal/multicast": {"internal/ident", "internal/packet"},
 	"internal/exchange": {
 		"internal/ident", "internal/glob", "internal/frame", "internal/session", "internal/gossip", "internal/rpc",
-		"internal/mailbox",
+		"internal/mailbox", "internal/crew",
 	},
 
 	"transport/tcp": {},

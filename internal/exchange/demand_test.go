@@ -31,6 +31,7 @@ func newAsker(t *testing.T, id byte) *asker {
 		Self: a.id, Incarnation: 1, Name: fmt.Sprint("node-", id), EventMax: 1 << 20,
 		InDoubt: a.inDoubt, Need: a.need,
 	})
+	t.Cleanup(a.Close)
 	a.run(t.Context())
 	return a
 }

@@ -24,6 +24,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/espial-go/espial/internal/crew"
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/glob"
 	"github.com/espial-go/espial/internal/gossip"
@@ -195,6 +196,7 @@ func New(c Config) *Exchange {
 		awaited: awaited{pairs: map[*Pair]map[place]*Receipts{}},
 		log:     session.NewLog(frame.Broadcast, session.Limits{BytesMax: logBytesMax, EventMax: c.EventMax}),
 	}
+	x.services.crew = crew.New(sparesMax, x.closed)
 	x.life, x.endCalls = context.WithCancel(context.Background())
 	x.directory = directory{seats: map[*Pair]*glob.Index[seat]{}, topics: map[string][]*Group{}}
 	x.shelves.topics = map[string]*shelf{}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/espial-go/espial/internal/crew"
 	"github.com/espial-go/espial/internal/frame"
 	"github.com/espial-go/espial/internal/ident"
 	"github.com/espial-go/espial/internal/session"
@@ -47,11 +48,15 @@ type Sender struct {
 	Name string
 }
 
+// sparesMax is how many goroutines wait for a call to execute. Where 64 calls come at a time, new
+// ones whose stacks grow would cost the callee a fifth.
+const sparesMax = 64
+
 // services are the methods that this node serves.
 type services struct {
-	byName  atomic.Pointer[map[string]*service] // never modified
-	mu      sync.Mutex                          // held while it is replaced
-	running sync.WaitGroup                      // the calls at work
+	byName atomic.Pointer[map[string]*service] // never modified
+	mu     sync.Mutex                          // held while it is replaced
+	crew   *crew.Crew                          // executes calls
 }
 
 type service struct {
@@ -199,7 +204,8 @@ func (p *Pair) begin(number ident.Seq, s *service, codec uint8, payload []byte) 
 	p.tell(frame.Answer{Number: number, Outcome: refusal})
 }
 
-// execute executes a call on a goroutine of its own, if there is room for one more.
+// execute executes a call on a goroutine that does nothing else meanwhile, if there is room for
+// one more.
 func (p *Pair) execute(s *service, number ident.Seq, c frame.Call, codec uint8) bool {
 	ctx, stop := context.WithCancel(p.x.life)
 	if c.Timeout > 0 {
@@ -212,7 +218,7 @@ func (p *Pair) execute(s *service, number ident.Seq, c frame.Call, codec uint8) 
 		return false
 	}
 	q := Request{Method: s.Method, Codec: codec, Value: c.Value}
-	p.x.services.running.Go(func() {
+	p.x.services.crew.Go(func() {
 		r := Reply{Answer: frame.Answer{Outcome: frame.OutcomePanicked}} // where Handle ends the goroutine
 		defer func() {
 			stop()

@@ -38,6 +38,7 @@ func newNode(t testing.TB, id byte, eventMax int) *node {
 	n.Exchange = exchange.New(exchange.Config{
 		Self: n.id, Incarnation: 1, Name: fmt.Sprint("node-", id), EventMax: eventMax, InDoubt: n.inDoubt,
 	})
+	t.Cleanup(n.Close)
 	return n
 }
 

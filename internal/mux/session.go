@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-yamux/v5"
+
+	"github.com/espial-go/espial/internal/crew"
 )
 
 // Limits and times of a session.
@@ -43,6 +45,10 @@ const (
 	// another, in bytes: 64 KiB with what yamux adds, so that a block of that size is one
 	// message and not a second one of a few bytes.
 	messageMax = 64<<10 + 12
+
+	// sparesMax is how many goroutines of a session wait for something to do. A stream needs
+	// three at its two ends.
+	sparesMax = 16
 
 	// readSize is the size of the reader's buffer, in bytes: a record of TLS. What is larger
 	// goes past it.
@@ -86,7 +92,7 @@ type Session struct {
 	y       *yamux.Session
 	growth  growth
 	opening chan struct{} // holds a token for each stream that Open has not done with
-	tasks   *tasks
+	tasks   *crew.Crew
 
 	mu       sync.Mutex // guards what follows
 	streams  map[*Stream]struct{}
@@ -119,7 +125,7 @@ func New(nc net.Conn, c Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.tasks = newTasks(s.y.CloseChan())
+	s.tasks = crew.New(sparesMax, s.y.CloseChan())
 	s.rest()
 	return s, nil
 }
@@ -142,7 +148,7 @@ func (s *Session) Run(ctx context.Context) {
 	s.rest()
 	s.mu.Unlock()
 	_ = s.y.Close() // ended before; this waits for its goroutines
-	s.tasks.wait()
+	s.tasks.Wait()
 	s.bury()
 }
 
@@ -213,7 +219,7 @@ func (s *Session) start(f func()) bool {
 	if s.over {
 		return false
 	}
-	s.tasks.start(f)
+	s.tasks.Go(f)
 	return true
 }
 
