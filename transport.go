@@ -34,7 +34,8 @@ type Transport interface {
 	// [net.TCPAddr] has, is who the limits for strangers count; a [net.UnixAddr] is this host.
 	Listen(ctx context.Context, addr string) (net.Listener, error)
 
-	// Dial connects to an address within ctx, which ends after one second. An error that
+	// Dial connects to an address within ctx, which ends after one second or, for an address
+	// with a scheme, three. The end of ctx after that changes nothing. An error that
 	// wraps ECONNREFUSED means that nobody listens there: so the death of a process is told from
 	// a broken network. The RemoteAddr of a connection
 	// to an address without a scheme is where the node is dialled again, if it is a

@@ -286,6 +286,37 @@ func TestMulticastWithTransport(t *testing.T) {
 	})
 }
 
+// slow is a transport whose dials take two seconds: a name, a proxy, its TLS and a request, far
+// away.
+type slow struct{ wire }
+
+func (s slow) Dial(ctx context.Context, addr string) (net.Conn, error) {
+	select {
+	case <-time.After(2 * time.Second):
+		return s.wire.Dial(ctx, addr)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func TestSlowTransport(t *testing.T) {
+	empty(t, func(c *cluster) {
+		for i := range 2 {
+			c.start(espial.Config{
+				Transport: slow{wire{c.net, ip(i), []string{"mem"}, new(atomic.Int64)}},
+				Listen:    fmt.Sprintf("mem://node-%d/link", i), Seeds: []string{"mem://node-0/link"},
+				Multicast: espial.Multicast{Off: true},
+			})
+		}
+		ctx, cancel := context.WithTimeout(c.Context(), 5*time.Second)
+		defer cancel()
+		if err := c.nodes[1].WaitFor(ctx, 2); err != nil {
+			c.Fatalf("WaitFor = %v", err)
+		}
+		c.talks()
+	})
+}
+
 // A transport may change TCP and keep its addresses and multicast.
 func TestTransportOverTCP(t *testing.T) {
 	empty(t, func(c *cluster) {

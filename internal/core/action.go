@@ -27,8 +27,8 @@ type CloseLink struct {
 	Reason string // for people
 }
 
-// Dial asks to dial an address, for at most one second, and to report the end with
-// [Core.DialDone]: also after the link came up.
+// Dial asks to dial an address, for at most one second, or three if it has a scheme, and to
+// report the end with [Core.DialDone]: also after the link came up.
 type Dial struct {
 	Number uint64       // names the dial in Link.DialNumber and in DialDone
 	Addr   string       // host:port, or scheme://rest

@@ -62,7 +62,7 @@ type Config struct {
 	Spare int
 }
 
-// Start is a dial to begin now. The caller bounds it to one second and reports its end
+// Start is a dial to begin now. The caller bounds it to one second, three with a scheme, and reports its end
 // to [Scheduler.Done], once.
 type Start struct {
 	Number uint64       // names the dial in Done; the first is 1

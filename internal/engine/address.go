@@ -4,15 +4,52 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/espial-go/espial/internal/core"
 	"github.com/espial-go/espial/internal/frame"
+	"github.com/espial-go/espial/internal/link"
 )
 
 // ErrNoAddr reports a member that has no address at which this node could dial it.
 var ErrNoAddr = errors.New("engine: the member has no address that the transport of this node speaks")
+
+// What bounds a dial until the connection stands; the handshake and admission have
+// [link.SetupTimeout]. By TCP that takes a round trip, by others a name, a proxy, its TLS and a
+// request.
+const (
+	dialTimeout      = time.Second
+	dialTimeoutOther = 3 * time.Second // of an address with a scheme
+)
+
+// dialAt opens a connection to an address.
+func (e *Engine) dialAt(ctx context.Context, addr string) (net.Conn, error) {
+	most := dialTimeout
+	if strings.Contains(addr, "://") {
+		most = dialTimeoutOther
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	return e.cfg.Dial(ctx, addr)
+}
+
+// listenAddr returns where the peer of c takes links; empty if only its record says so. Of a
+// dial by TCP that is the far end and not what was dialled, which may be a host name with
+// several addresses.
+func (e *Engine) listenAddr(c *link.Conn, d core.Dial, port uint16) string {
+	switch {
+	case d.Number != 0 && c.Remote().IsValid() && !strings.Contains(d.Addr, "://"):
+		return c.Remote().String()
+	case d.Number != 0:
+		return d.Addr
+	case port == 0 || e.cfg.Scheme != frame.TCP || !c.Remote().IsValid():
+		return ""
+	}
+	return net.JoinHostPort(c.Remote().Addr().String(), strconv.Itoa(int(port)))
+}
 
 // unspoken tells of a node that this one never dials.
 func (e *Engine) unspoken(u core.Unspoken) {

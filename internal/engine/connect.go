@@ -9,8 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -25,10 +23,6 @@ import (
 	"github.com/espial-go/espial/internal/link"
 	"github.com/espial-go/espial/internal/packet"
 )
-
-// dialTimeout bounds a dial until the connection stands; the handshake and admission
-// have [link.SetupTimeout].
-const dialTimeout = time.Second
 
 // filtersMax bounds the calls of the user's filter that run at once: one that never
 // returns costs its own goroutine, and no more than so many.
@@ -79,9 +73,7 @@ const redialPause = 20 * time.Millisecond
 
 // connect connects to the address of d and runs the handshake.
 func (e *Engine) connect(ctx context.Context, d core.Dial) (*link.Conn, error) {
-	dctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	nc, err := e.cfg.Dial(dctx, d.Addr)
-	cancel()
+	nc, err := e.dialAt(ctx, d.Addr)
 	if err != nil {
 		return nil, err
 	}
@@ -197,21 +189,6 @@ func (e *Engine) refusal(c *link.Conn, d core.Dial, refused *link.RefusedError) 
 			e.core.DialDone(now, d.Number, outcome)
 		}
 	})
-}
-
-// listenAddr returns where the peer of c takes links; empty if only its record says so. Of a
-// dial by TCP that is the far end and not what was dialled, which may be a host name with
-// several addresses.
-func (e *Engine) listenAddr(c *link.Conn, d core.Dial, port uint16) string {
-	switch {
-	case d.Number != 0 && c.Remote().IsValid() && !strings.Contains(d.Addr, "://"):
-		return c.Remote().String()
-	case d.Number != 0:
-		return d.Addr
-	case port == 0 || e.cfg.Scheme != frame.TCP || !c.Remote().IsValid():
-		return ""
-	}
-	return net.JoinHostPort(c.Remote().Addr().String(), strconv.Itoa(int(port)))
 }
 
 // greeting is what the owner knows that admission needs.

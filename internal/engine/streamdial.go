@@ -79,9 +79,7 @@ func (e *Engine) reach(ctx context.Context, d *streamDial) (net.Conn, error) {
 
 // reachAt connects to a peer at one address.
 func (e *Engine) reachAt(ctx context.Context, d *streamDial, addr string) (net.Conn, error) {
-	dctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	nc, err := e.cfg.Dial(dctx, addr)
-	cancel()
+	nc, err := e.dialAt(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
