@@ -81,12 +81,13 @@ func asFailure(err error) *failure {
 }
 
 // Codes that a node answers for a malformed or reserved topic, a malformed target, a method that
-// cannot be called or served and too much data.
+// cannot be called or served, too much data, and a stream that nobody took in time.
 const (
 	codeTopic    = "topic"
 	codeTarget   = "target"
 	codeMethod   = "method"
 	codeTooLarge = "too_large"
+	codeNoStream = "no_stream"
 )
 
 // withFlags returns words of the library with flags in place of the fields of espial.Config.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,7 +21,8 @@ import (
 
 // Limits of a gate.
 const (
-	openingMax = 16 // streams that are being opened: a node answers 32 requests at a time
+	openingMax = 8               // streams that are being opened: a node answers 32 requests at a time
+	takeMax    = 5 * time.Second // to take a stream, of the 10 s that it waits
 	pauseMin   = 20 * time.Millisecond
 	pauseMax   = time.Second
 )
@@ -138,12 +140,6 @@ var errLate = errors.New("no answer in time")
 
 // dial opens a stream to addr, service.peer.
 func (g *gate) dial(ctx context.Context, addr string) (*far, error) {
-	select {
-	case g.opening <- struct{}{}:
-		defer func() { <-g.opening }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 	if g.own != nil {
 		nc, err := g.own.Dial(ctx, addr)
 		if err != nil {
@@ -158,6 +154,12 @@ func (g *gate) dial(ctx context.Context, addr string) (*far, error) {
 
 // open asks the running node for a stream.
 func (g *gate) open(ctx context.Context, verb string, args any) (*far, error) {
+	select {
+	case g.opening <- struct{}{}:
+		defer func() { <-g.opening }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	n, err := g.running(ctx)
 	if err != nil {
 		return nil, err
@@ -220,8 +222,12 @@ func (g *gate) listen(ctx context.Context, service string, d doorman) error {
 		if err := json.Unmarshal(b, &s); err != nil {
 			return fmt.Errorf("the node sent %q: %w", b, err)
 		}
-		return d.each(func(ctx context.Context) (*far, error) {
-			return g.open(ctx, "accept", map[string]any{"stream": s.Stream})
+		return d.each(func(ctx context.Context) (f *far, err error) {
+			err = patiently(ctx, takeMax, func(ctx context.Context) (err error) { // the node may be busy
+				f, err = g.open(ctx, "accept", map[string]any{"stream": s.Stream})
+				return err
+			}, func(error) {})
+			return f, err
 		})
 	})
 	_ = g.lost(ctx, n, err)
@@ -266,7 +272,7 @@ func undressed(err error) error {
 // hopeless reports whether an error will be the same for ever.
 func hopeless(err error) bool {
 	if e, ok := errors.AsType[*control.Error](err); ok {
-		return e.Code == codeTarget || e.Code == control.CodeVerb || e.Code == control.CodeRequest
+		return slices.Contains([]string{codeTarget, codeNoStream, control.CodeVerb, control.CodeRequest}, e.Code)
 	}
 	_, target := errors.AsType[*espial.TargetError](err)
 	return target
