@@ -272,7 +272,8 @@ func undressed(err error) error {
 // hopeless reports whether an error will be the same for ever.
 func hopeless(err error) bool {
 	if e, ok := errors.AsType[*control.Error](err); ok {
-		return slices.Contains([]string{codeTarget, codeNoStream, control.CodeVerb, control.CodeRequest}, e.Code)
+		forever := []string{codeTarget, codeNoStream, control.CodeVerb, control.CodeRequest}
+		return slices.Contains(forever, e.Code)
 	}
 	_, target := errors.AsType[*espial.TargetError](err)
 	return target
