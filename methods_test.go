@@ -80,39 +80,54 @@ func TestAKeyedCallStaysWithTheServing(t *testing.T) {
 	})
 }
 
+// offered returns what the first of two nodes is told, as lines, while both offer something, the
+// second one takes something back, and the two part and meet again. Lines that are empty are
+// left out.
+func (c *cluster) offered(line func(espial.Change) string, offer func() (withdraw func())) (seen []string) {
+	ctx, cancel := context.WithCancel(c.Context())
+	defer cancel()
+	changes := c.nodes[0].Changes(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for change := range changes {
+			if s := line(change); s != "" {
+				seen = append(seen, s)
+			}
+		}
+	}()
+	withdraw := offer()
+	time.Sleep(time.Second)
+	withdraw()
+	time.Sleep(time.Second)
+	c.net.Partition([]netip.Addr{ip(0)}, []netip.Addr{ip(1)})
+	time.Sleep(5 * time.Second)
+	c.net.Heal()
+	time.Sleep(5 * time.Second)
+	cancel()
+	<-done
+	return seen
+}
+
 // TestMethodsAreWatched: what comes, what goes, and what a member has that comes itself.
 func TestMethodsAreWatched(t *testing.T) {
 	inCluster(t, 2, func(c *cluster) {
-		var seen []string
-		ctx, cancel := context.WithCancel(c.Context())
-		defer cancel()
-		changes := c.nodes[0].Changes(ctx)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for change := range changes {
-				switch change.Kind {
-				case espial.MethodAdded, espial.MethodRemoved, espial.RemovedNode:
-					seen = append(seen, fmt.Sprint(change.Kind, " ", change.Member.Name, " ", change.Method))
-				case espial.AddedNode:
-					seen = append(seen, "added "+change.Member.Name)
-				default:
-				}
+		seen := c.offered(func(change espial.Change) string {
+			switch change.Kind {
+			case espial.MethodAdded, espial.MethodRemoved, espial.RemovedNode:
+				return fmt.Sprint(change.Kind, " ", change.Member.Name, " ", change.Method)
+			case espial.AddedNode:
+				return "added " + change.Member.Name
+			default:
+				return ""
 			}
-		}()
-		c.served(c.nodes[0].Serve("own", echo))
-		stop, err := c.nodes[1].Serve("a", echo)
-		c.served(stop, err)
-		c.served(c.nodes[1].Serve("b", echo))
-		time.Sleep(time.Second)
-		stop()
-		time.Sleep(time.Second)
-		c.net.Partition([]netip.Addr{ip(0)}, []netip.Addr{ip(1)})
-		time.Sleep(5 * time.Second)
-		c.net.Heal()
-		time.Sleep(5 * time.Second)
-		cancel()
-		<-done
+		}, func() (withdraw func()) {
+			c.served(c.nodes[0].Serve("own", echo))
+			stop, err := c.nodes[1].Serve("a", echo)
+			c.served(stop, err)
+			c.served(c.nodes[1].Serve("b", echo))
+			return stop
+		})
 		want := []string{
 			"added node-1",
 			"espial.method_added node-0 own", "espial.method_added node-1 a", "espial.method_added node-1 b",

@@ -1,11 +1,9 @@
 package espial_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -67,33 +65,19 @@ func TestServices(t *testing.T) {
 // TestServicesAreWatched: what comes, what goes, and what a member has that comes itself.
 func TestServicesAreWatched(t *testing.T) {
 	inCluster(t, 2, func(c *cluster) {
-		var seen []string
-		ctx, cancel := context.WithCancel(c.Context())
-		defer cancel()
-		changes := c.nodes[0].Changes(ctx)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for change := range changes {
-				switch change.Kind {
-				case espial.ServiceAdded, espial.ServiceRemoved, espial.RemovedNode:
-					seen = append(seen, fmt.Sprint(change.Kind, " ", change.Member.Name, " ", change.Service))
-				default:
-				}
+		seen := c.offered(func(change espial.Change) string {
+			switch change.Kind {
+			case espial.ServiceAdded, espial.ServiceRemoved, espial.RemovedNode:
+				return fmt.Sprint(change.Kind, " ", change.Member.Name, " ", change.Service)
+			default:
+				return ""
 			}
-		}()
-		c.serveEcho(c.nodes[0], "own")
-		api := c.serveEcho(c.nodes[1], "api")
-		c.serveEcho(c.nodes[1], "web")
-		time.Sleep(time.Second)
-		_ = api.Close()
-		time.Sleep(time.Second)
-		c.net.Partition([]netip.Addr{ip(0)}, []netip.Addr{ip(1)})
-		time.Sleep(5 * time.Second)
-		c.net.Heal()
-		time.Sleep(5 * time.Second)
-		cancel()
-		<-done
+		}, func() (withdraw func()) {
+			c.serveEcho(c.nodes[0], "own")
+			api := c.serveEcho(c.nodes[1], "api")
+			c.serveEcho(c.nodes[1], "web")
+			return func() { _ = api.Close() }
+		})
 		want := []string{
 			"espial.service_added node-0 own", "espial.service_added node-1 api", "espial.service_added node-1 web",
 			"espial.service_removed node-1 api", "removed_node node-1 ", "espial.service_added node-1 web",
