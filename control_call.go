@@ -1,18 +1,21 @@
 package espial
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"sync"
 	"time"
 
 	"github.com/espial-go/espial/codec"
 	"github.com/espial-go/espial/internal/control"
+	"github.com/espial-go/espial/internal/flow"
 )
 
 // call calls a method for a client: at one member, or at all that the target means. Each answer is
-// a piece, an error of a member, too.
+// a piece, an error of a member, too, and each value of a flow.
 func (c controller) call(ctx context.Context, args json.RawMessage, send func(any) error) error {
 	var a struct {
 		Method  string   `json:"method"`
@@ -41,13 +44,38 @@ func (c controller) call(ctx context.Context, args json.RawMessage, send func(an
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(a.Timeout)*time.Millisecond)
 	defer cancel()
-	gather(ctx, ids, func(a Answer[[]byte]) bool {
-		err = send(a)
-		return err == nil
+	gather(ctx, ids, func(got Answer[[]byte]) bool {
+		for piece := range c.n.pieces(ctx, a.Method, got) {
+			if err = send(piece); err != nil {
+				return false
+			}
+		}
+		return true
 	}, func(ctx context.Context, id NodeID) Answer[[]byte] {
-		return c.n.askBytes(ctx, id, question{method: a.Method, codec: a.Codec, data: a.Data})
+		r, from, err := c.n.ask(ctx, id, question{method: a.Method, codec: a.Codec, data: a.Data})
+		return Answer[[]byte]{From: from, Value: r.Value, Err: err, Codec: codec.ID(r.Codec)}
 	})
 	return err
+}
+
+// pieces yields an answer or, if it is a ticket for a flow, the values of that.
+func (n *Node) pieces(ctx context.Context, method string, a Answer[[]byte]) iter.Seq[Answer[[]byte]] {
+	return func(yield func(Answer[[]byte]) bool) {
+		t, ok := flow.DecodeTicket(a.Value)
+		if a.Err != nil || a.Codec != flowCodec || !ok {
+			yield(a)
+			return
+		}
+		in := &reading{node: n, ctx: ctx, method: method, from: a.From, ticket: t}
+		more := true
+		err := in.each(func(data []byte) (bool, error) {
+			more = yield(Answer[[]byte]{From: a.From, Value: bytes.Clone(data), Codec: codec.ID(t.Codec)})
+			return more, nil
+		})
+		if err != nil && more {
+			yield(Answer[[]byte]{From: a.From, Err: err})
+		}
+	}
 }
 
 // booths are the calls that clients of the control socket are to answer.

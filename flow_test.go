@@ -446,3 +446,50 @@ func TestFlowsThatDiffer(t *testing.T) {
 		}
 	})
 }
+
+// TestFlowsByTheControlSocket: a client gets each value as a piece, and what the flow ends with.
+func TestFlowsByTheControlSocket(t *testing.T) {
+	inCluster(t, 2, func(c *cluster) {
+		for i, n := range c.nodes {
+			c.served(counting.Serve(n, func(_ context.Context, _ espial.Caller, n int) (espial.Flow[int], error) {
+				return espial.FlowOf(func(yield func(int, error) bool) {
+					for v := range upTo(n) {
+						if !yield(v, nil) {
+							return
+						}
+					}
+					if i == 1 {
+						yield(0, errors.New("out of numbers"))
+					}
+				}), nil
+			}))
+		}
+		for _, tt := range []struct{ args, want string }{
+			{`{"to":"node-0","data":"Mg=="}`, "node-0:1 node-0:2"},
+			{`{"to":"node-0","data":"MA=="}`, ""},
+			{`{"to":"node-1","data":"MQ=="}`, `node-1:1 node-1:"out of numbers"`},
+			{`{"to":"node-0","data":"OTk5OTk="}`, "node-0:1 node-0:2 node-0:3 gone"},
+		} {
+			var got []string
+			args := strings.Replace(tt.args, "{", `{"method":"count","codec":"json","timeout_ms":5000,`, 1)
+			err := espial.Control(c.Context(), c.nodes[1], "call", args, func(v any) error {
+				a, ok := v.(espial.Answer[[]byte])
+				if len(got) == 3 || !ok {
+					return errors.New("gone")
+				}
+				said := string(a.Value)
+				if e, failed := errors.AsType[*espial.MethodError](a.Err); failed {
+					said = fmt.Sprintf("%q", e.Reason)
+				}
+				got = append(got, a.From.Name+":"+said)
+				return nil
+			})
+			if err != nil {
+				got = append(got, err.Error())
+			}
+			if s := strings.Join(got, " "); s != tt.want {
+				t.Errorf("call %s: %s, want %s", tt.args, s, tt.want)
+			}
+		}
+	})
+}

@@ -96,7 +96,9 @@ bytes; --codec says it. A URI, espial://CLUSTER/PEER/METHOD, says which
 members as well: a node name, a pattern or an ID.
 
 A result is printed as it came, byte for byte, and with a newline if it is
-JSON; with --gather there is a line for each member. --json prints one object
+JSON; with --gather there is a line for each member. A result that is a flow
+is printed value by value as they come, for --timeout in all; with --gather
+one member after the other. --json prints one object
 a line, {"from","codec","value"} or {"from","error"}; a value that is no JSON
 and cannot be shown as such is value_base64.
 
@@ -136,7 +138,7 @@ error says whether the method may have been executed.`,
 		switch {
 		case err != nil:
 			return err
-		case c.answers == 0:
+		case c.failed != "" && (c.answers == 0 || !c.gather):
 			return nof("%s", c.failed)
 		}
 		return nil
@@ -193,20 +195,53 @@ func (c *call) join(ctx context.Context, q *question, id codec.ID, data []byte) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	m := espial.NewMethod[[]byte, []byte](c.method).WithCodec(encoded{id: id})
+	if !isFlow(n, c.method) {
+		m := espial.NewMethod[[]byte, []byte](c.method).WithCodec(encoded{id: id})
+		for a := range m.Gather(ctx, n, to, data) {
+			if err := c.show(a); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	m := espial.NewMethod[[]byte, espial.Flow[[]byte]](c.method).WithCodec(encoded{id: id})
 	for a := range m.Gather(ctx, n, to, data) {
-		if a.Err != nil && a.From == (espial.Sender{}) {
-			return a.Err
+		if a.Err != nil {
+			if err := c.show(espial.Answer[[]byte]{From: a.From, Err: a.Err}); err != nil {
+				return err
+			}
 		}
-		b, err := json.Marshal(a)
-		if err == nil {
-			err = c.print(b)
-		}
-		if err != nil {
-			return err
+		for v, err := range a.Value.All() {
+			piece := espial.Answer[[]byte]{From: a.From, Value: v, Err: err, Codec: a.Codec}
+			if err := c.show(piece); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// isFlow reports whether members say that the results of a method are flows.
+func isFlow(n *espial.Node, method string) bool {
+	for m := range n.Methods() {
+		if m.Method == method && strings.HasPrefix(m.Result, "espial.Flow[") {
+			return true
+		}
+	}
+	return false
+}
+
+// show prints an answer that did not come by a running node, and returns the error of one that
+// nobody gave.
+func (c *call) show(a espial.Answer[[]byte]) error {
+	if a.Err != nil && a.From == (espial.Sender{}) {
+		return a.Err
+	}
+	b, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	return c.print(b)
 }
 
 // print prints one answer.
