@@ -51,7 +51,7 @@ func (c *Core) dialable(addrs []frame.Addr) []string {
 		switch {
 		case !slices.Contains(c.schemes, a.Scheme) || !parses(a):
 		case a.IP().IsLinkLocalUnicast():
-		case a.Local() && !c.local(a):
+		case a.IsLocal() && !c.local(a):
 		default:
 			out = append(out, a.String())
 		}
@@ -80,7 +80,7 @@ func parses(a frame.Addr) bool {
 
 // local reports whether a local address of another node means this host.
 func (c *Core) local(a frame.Addr) bool {
-	own := func(o frame.Addr) bool { return o.Scheme == a.Scheme && o.Local() }
+	own := func(o frame.Addr) bool { return o.Scheme == a.Scheme && o.IsLocal() }
 	return slices.ContainsFunc(c.table.Self().Addrs, own) ||
 		strings.HasPrefix(a.Addr, "/") && slices.Contains(c.paths, a.Scheme)
 }

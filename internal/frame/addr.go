@@ -76,9 +76,9 @@ func (a Addr) IP() netip.Addr {
 	return ip.Unmap()
 }
 
-// Local reports whether a means the host on which it is read: it has a path and no host, a
+// IsLocal reports whether a means the host on which it is read: it has a path and no host, a
 // loopback address, or localhost.
-func (a Addr) Local() bool {
+func (a Addr) IsLocal() bool {
 	if strings.HasPrefix(a.Addr, "/") {
 		return true
 	}
