@@ -68,7 +68,7 @@ func TestAddrParts(t *testing.T) {
 	for _, tt := range tests {
 		a := frame.Addr{Scheme: "ws", Addr: tt.addr}
 		_, rest, numeric := a.Split()
-		if local := a.Local(); numeric != tt.numeric || rest != tt.rest || local != tt.local {
+		if local := a.IsLocal(); numeric != tt.numeric || rest != tt.rest || local != tt.local {
 			t.Errorf("%q: numeric %v, rest %q, local %v; want %v, %q, %v",
 				tt.addr, numeric, rest, local, tt.numeric, tt.rest, tt.local)
 		}
