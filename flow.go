@@ -144,16 +144,16 @@ type reading struct {
 	ticket flow.Ticket
 }
 
-// open makes f the flow for which data is a ticket by what id says, and sets id to the codec of its
+// open makes f the flow for which data is a ticket by what id says, and returns the codec of its
 // values.
-func (r *reading) open(f flower, id *codec.ID, data []byte) error {
+func (r *reading) open(f flower, id codec.ID, data []byte) (codec.ID, error) {
 	t, ok := flow.DecodeTicket(data)
-	if *id != flowCodec || !ok {
-		return errNoFlow
+	if id != flowCodec || !ok {
+		return id, errNoFlow
 	}
-	r.ticket, *id = t, codec.ID(t.Codec)
+	r.ticket = t
 	f.read(r)
-	return nil
+	return codec.ID(t.Codec), nil
 }
 
 // each reads the flow, and calls use with each value until it wants no more or fails.

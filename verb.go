@@ -47,7 +47,7 @@ func (v *verb) read(ctx context.Context, n *Node, c *Caller, data []byte, q any)
 	var err error
 	if f, ok := q.(flower); ok {
 		in := &reading{node: n, ctx: ctx, method: v.name, from: c.Sender, codec: v.codec}
-		err = in.open(f, &c.Codec, data)
+		c.Codec, err = in.open(f, c.Codec, data)
 	} else {
 		err = n.decodeValue(c.Codec, v.codec, data, q)
 	}
@@ -75,7 +75,7 @@ func (v *verb) ask(
 		c = codec.ID(reply.Codec)
 		if comes {
 			in := &reading{node: n, ctx: q.life, done: q.done, method: v.name, from: from, codec: v.codec}
-			err = in.open(f, &c, reply.Value)
+			c, err = in.open(f, c, reply.Value)
 		} else {
 			err = n.decodeValue(c, v.codec, reply.Value, r)
 		}
