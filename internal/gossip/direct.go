@@ -46,7 +46,7 @@ func (r *Router) Opened(now time.Time, m Member, at Place) {
 		return
 	}
 	o.opened, o.start, o.startWhole = true, at.Received, at.Whole
-	if at.Received > o.received && !(o.based && o.repair.barren()) {
+	if at.Received > o.received && (!o.based || !o.repair.barren()) {
 		return // somebody may say more
 	}
 	o.begin(now, at.Received, at.Whole, true)
