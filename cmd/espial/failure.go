@@ -81,13 +81,15 @@ func asFailure(err error) *failure {
 }
 
 // Codes that a node answers for a malformed or reserved topic, a malformed target, a method that
-// cannot be called or served, too much data, and a stream that nobody took in time.
+// cannot be called or served, too much data, a stream that nobody took in time, and a target that
+// means nobody.
 const (
 	codeTopic    = "topic"
 	codeTarget   = "target"
 	codeMethod   = "method"
 	codeTooLarge = "too_large"
 	codeNoStream = "no_stream"
+	codeNoMember = "no_member"
 )
 
 // withFlags returns words of the library with flags in place of the fields of espial.Config.

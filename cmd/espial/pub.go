@@ -171,6 +171,8 @@ func (q *question) publishVia(ctx context.Context, n *control.Node, p *publicati
 		})
 		if answer, ok := errors.AsType[*control.Error](err); ok && answer.Code == codeTooLarge {
 			return usagef("the data has %d bytes: %s", len(e.data), answer.Text)
+		} else if ok && answer.Code == codeNoMember {
+			return p.nobody()
 		}
 		return err
 	})
@@ -233,5 +235,13 @@ func (p *publication) send(ctx context.Context, n *espial.Node, e event) error {
 		defer cancel()
 	}
 	topic := espial.NewTopic[[]byte](p.topic).WithCodec(encoded{id: e.codec})
-	return topic.Publish(ctx, n, e.data, to)
+	err = topic.Publish(ctx, n, e.data, to)
+	if _, some := errors.AsType[*espial.UndeliveredError](err); !some && errors.Is(err, espial.ErrNoMember) {
+		return p.nobody()
+	}
+	return err
 }
+
+// nobody is the error for a target that means no member. It names the target, because what was
+// meant for an ID or for metadata may have been read as a name.
+func (p *publication) nobody() error { return nof("--to: no member is meant by %q", p.to) }

@@ -43,7 +43,7 @@ slow.`,
 		"share the events with the other subscriptions of the `GROUP`:\n"+
 			"one of them in the cluster gets each, in turn")
 	cmd.Flags().StringSliceVar(&s.except, "except", nil,
-		"leave out topics that match the `PATTERN,…`; repeatable")
+		"leave out topics that match one of the `PATTERNS`; repeatable, or with commas")
 	cmd.Flags().BoolVar(&s.replay, "replay", false, "begin with what the members keep of these topics")
 	cmd.Flags().IntVar(&s.count, "count", 0, "end after this many `EVENTS` (default 0, no end)")
 	q.check = func([]string) error {
