@@ -91,7 +91,8 @@ func (n *Node) Members() iter.Seq[Member] {
 	}
 }
 
-// Peers yields the members to which this node has a link at this moment.
+// Peers yields the members to which this node keeps a link, those with one at this moment; links
+// on demand, for direct events and calls, are left out.
 func (n *Node) Peers() iter.Seq[Peer] {
 	peers := n.eng.Peers()
 	return func(yield func(Peer) bool) {
