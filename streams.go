@@ -1,6 +1,7 @@
 package espial
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -26,7 +27,7 @@ type StreamError struct {
 func (e *StreamError) Error() string {
 	s := fmt.Sprintf("espial: stream to %q", e.Service)
 	if e.Member != (Sender{}) {
-		s += fmt.Sprintf(" of %s (%s)", e.Member.Name, e.Member.ID.Short())
+		s += " of " + cmp.Or(e.Member.Name, "a former member") + " (" + e.Member.ID.Short() + ")"
 	}
 	return s + ": " + trimmed(e.Err)
 }

@@ -176,7 +176,10 @@ func persist(ctx context.Context, n *espial.Node, to espial.Target) *persistent 
 	go func() {
 		defer close(p.over)
 		for nc, err := range streams {
-			if err != nil {
+			switch {
+			case errors.Is(err, context.DeadlineExceeded):
+				continue // a dial that was under way when the network was cut
+			case err != nil:
 				p.note(err.Error(), nil)
 				continue
 			}

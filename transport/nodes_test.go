@@ -108,14 +108,14 @@ func throughProxy(t *testing.T, cert *x509.Certificate, tunnels *atomic.Int64) *
 		defer there.Close()
 		tunnels.Add(1)
 		w.WriteHeader(http.StatusOK)
-		here, _, err := w.(http.Hijacker).Hijack()
+		here, read, err := w.(http.Hijacker).Hijack() // which may have read a byte of what follows
 		if err != nil {
 			return
 		}
 		defer here.Close()
 		go func() {
 			defer there.Close()
-			_, _ = io.Copy(there, here)
+			_, _ = io.Copy(there, read)
 		}()
 		_, _ = io.Copy(here, there)
 	}))
