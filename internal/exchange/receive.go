@@ -69,7 +69,9 @@ func (p *Pair) accept(ev *frame.Events, cost int) (skip int, lost uint64, err er
 	if !p.carries() {
 		return 0, 0, errNotOpen
 	}
-	p.spoke = p.spoke || ev.Lane != frame.Calls
+	if !p.spoke { // what exchanges tell each other is not published
+		p.spoke = ev.Lane != frame.Calls && !glob.Reserved(string(ev.Topic))
+	}
 	if skip, lost, err = p.in[ev.Lane].Accept(*ev, cost); err != nil {
 		return 0, 0, fmt.Errorf("%w: EVENTS: %w", ErrBreach, err)
 	}

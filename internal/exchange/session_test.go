@@ -463,3 +463,29 @@ func TestWhatWasThereBeforeTheFirstLinkIsRepaired(t *testing.T) {
 		m.check(nil)
 	})
 }
+
+// Who said nothing but what exchanges tell each other, of groups and receipts, has published
+// nothing of which something could be missing.
+func TestNothingIsMissingOfWhoNeverPublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newNode(t, 1, 0), newNode(t, 2, 0)
+		a.run(t.Context())
+		b.run(t.Context())
+		q := a.subscribe(mailbox.Options{})
+		w := link(t, a, b)
+		b.joins("workers")
+		b.subscribe(mailbox.Options{})
+		if err := a.Broadcast(t.Context(), true, message("a", 1, 8), a.Receipts(frame.WishQueued)); err != nil {
+			t.Fatal(err)
+		}
+		w.carry()
+		time.Sleep(time.Second)
+		w.carry()
+		w.cut()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := read(t, q); got != "" {
+			t.Errorf("read %q, want nothing", got)
+		}
+	})
+}
