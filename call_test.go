@@ -86,8 +86,8 @@ func TestCallsThatBringNothing(t *testing.T) {
 			is           error
 			text         string
 		}{
-			{"nobody serves it", "none", only, 1, espial.ErrNoHandler, `"none"` + from + "nobody serves the method"},
-			{"it is not for this node", "private", only, 1, espial.ErrNoHandler, `"private"` + from + "nobody serves the method"},
+			{"nobody serves it", "none", only, 1, espial.ErrNoHandler, `"none"` + from + "no such method"},
+			{"it is not for this node", "private", only, 1, espial.ErrNoHandler, `"private"` + from + "no such method"},
 			{"the handler says no", "fails", only, 1, nil, `"fails"` + from + `"out of \"paper\""`},
 			{"the handler panics", "panics", only, 1, espial.ErrPanicked, `"panics"` + from + "the handler panicked"},
 			{

@@ -216,7 +216,7 @@ func (e *MethodError) Unwrap() error { return e.Err }
 // Errors of calls. A [MethodError] wraps them.
 var (
 	// ErrNoHandler reports a member that does not serve the method to this node.
-	ErrNoHandler = errors.New("espial: nobody serves the method")
+	ErrNoHandler = errors.New("espial: no such method")
 
 	// ErrBusy reports a member that has as many calls as it takes; this one was not executed.
 	ErrBusy = errors.New("espial: too many calls at a time (CallsMax)")
