@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -120,6 +121,10 @@ func TestWrappersThatFailWhereOneDials(t *testing.T) {
 	}{
 		{"an error", func(net.Conn, espial.StreamInfo) (net.Conn, error) { return nil, errRefused }, errRefused, "refused"},
 		{"a panic", func(net.Conn, espial.StreamInfo) (net.Conn, error) { panic("at the disco") }, nil, "Config.Wrap panicked: at the disco"},
+		{"the end of its goroutine", func(net.Conn, espial.StreamInfo) (net.Conn, error) {
+			runtime.Goexit()
+			return nil, nil
+		}, nil, "called runtime.Goexit"},
 		{"nothing", func(net.Conn, espial.StreamInfo) (net.Conn, error) { return nil, nil }, nil, "neither a connection nor an error"},
 		{"too much time", func(net.Conn, espial.StreamInfo) (net.Conn, error) {
 			<-time.After(time.Minute)

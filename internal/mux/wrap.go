@@ -2,6 +2,7 @@ package mux
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -23,6 +24,7 @@ const (
 var (
 	errLate = fmt.Errorf("the functions of Config.Wrap took more than %v: %w",
 		wrapWithin, os.ErrDeadlineExceeded)
+	errExited   = errors.New("a function of Config.Wrap called runtime.Goexit")
 	errManyLate = fmt.Errorf("%d calls of the functions of Config.Wrap hang", lateMax)
 )
 
@@ -71,13 +73,16 @@ func (st *Stream) wrap(ctx context.Context) (net.Conn, error) {
 	defer close(given)
 	var wrappers sync.WaitGroup
 	wrappers.Go(func() {
-		nc, err := s.cfg.Wrap(st)
-		select {
-		case done <- outcome{nc, err}:
-		case <-given:
-			late.Add(-1)
-			closeWrapped(nc)
-		}
+		o := outcome{err: errExited}
+		defer func() { // also where a wrapper ends its goroutine
+			select {
+			case done <- o:
+			case <-given:
+				late.Add(-1)
+				closeWrapped(o.nc)
+			}
+		}()
+		o.nc, o.err = s.cfg.Wrap(st)
 	})
 	timer := time.NewTimer(wrapWithin)
 	defer timer.Stop()
