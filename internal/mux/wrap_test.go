@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,4 +71,31 @@ func TestWhatEndsAWrapper(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A wrapper that ends its goroutine fails at once, and does not count as one that hangs: 128 of
+// those would end all streams of the node.
+func TestAWrapperThatExitsFailsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dialed, accepted := connections(t, memnet.New(1))
+		p := joinWith(t, dialed, accepted, func(c *mux.Config) {
+			c.Wrap = func(st *mux.Stream) (net.Conn, error) {
+				if st.Dialed() {
+					runtime.Goexit()
+				}
+				return st, nil
+			}
+		})
+		a, b := p.open(p.listen("api"), "api")
+		began := time.Now()
+		if nc, err := a.Wrap(t.Context()); err == nil || !strings.Contains(err.Error(), "Goexit") {
+			t.Errorf("Wrap = %v, %v, want an error that names Goexit", nc, err)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("Wrap took %v, want none", took)
+		}
+		if _, err := b.Read(make([]byte, 1)); codeOf(err) != mux.CodeWrap {
+			t.Errorf("the other end reads %v, want %v", err, mux.CodeWrap)
+		}
+	})
 }
