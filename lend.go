@@ -192,14 +192,15 @@ func (ls *loans) watch(n *Node, changes iter.Seq[Change]) {
 	ls.releaseAll(func(*loan) bool { return true })
 }
 
-// releaseAll releases those for which over holds.
+// releaseAll releases those for which over holds, each on a goroutine of its own: a Close that hangs
+// or ends its goroutine must not keep the others.
 func (ls *loans) releaseAll(over func(*loan) bool) {
 	ls.mu.Lock()
 	list := slices.Collect(maps.Keys(ls.all))
 	ls.mu.Unlock()
 	for _, l := range list {
 		if over(l) {
-			ls.release(l)
+			ls.watching.Go(func() { ls.release(l) })
 		}
 	}
 }
