@@ -179,7 +179,9 @@ func (t *Transport) Dial(ctx context.Context, addr string) (net.Conn, error) {
 // newClient returns the default of Transport.Client.
 func newClient() *http.Client {
 	return &http.Client{
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment},
+		// A connection that did not become one of WebSocket would be kept for a next request,
+		// for as long as the process lives.
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
 		// Who may name an address must not send this node to another one.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
