@@ -77,7 +77,7 @@ func (a Addr) IP() netip.Addr {
 }
 
 // IsLocal reports whether a means the host on which it is read: it has a path and no host, a
-// loopback address, or localhost.
+// loopback address, or a name that ends in localhost, as resolvers take it (RFC 6761).
 func (a Addr) IsLocal() bool {
 	if strings.HasPrefix(a.Addr, "/") {
 		return true
@@ -87,5 +87,6 @@ func (a Addr) IsLocal() bool {
 	}
 	host, _, _ := strings.Cut(a.Addr, "/")
 	host, _, _ = strings.Cut(host, ":")
-	return strings.EqualFold(host, "localhost")
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
